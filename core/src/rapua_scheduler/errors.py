@@ -1,0 +1,164 @@
+"""The one tree of errors: every exception that this package raises on purpose starts here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class RapuaSchedulerError(Exception):
+    """Root of all errors of rapua-scheduler."""
+
+
+class ConfigurationError(RapuaSchedulerError):
+    """The configuration cannot be used; all of its mistakes are listed together.
+
+    Attributes:
+        problems: One line a mistake, each naming the file and the key.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class InvalidScheduleError(RapuaSchedulerError, ValueError):
+    """A schedule was written that has no meaning, or can never fire.
+
+    Attributes:
+        expression: What was written.
+        problem: What is wrong with it, and what to write instead.
+    """
+
+    def __init__(self, expression: str, problem: str) -> None:
+        super().__init__(expression, problem)
+        self.expression, self.problem = expression, problem
+
+    def __str__(self) -> str:
+        return f"schedule {self.expression!r}: {self.problem}"
+
+
+class InvalidJobError(RapuaSchedulerError, ValueError):
+    """A job was declared with a value that it cannot have.
+
+    Attributes:
+        field: The argument of `Job` that is wrong.
+        problem: What is wrong with it, and what to write instead.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field, self.problem = field, problem
+
+    def __str__(self) -> str:
+        return f"Job({self.field}=…): {self.problem}"
+
+
+class BrokenNextError(RapuaSchedulerError):
+    """A job's next function raised, hung, or returned something that is not a later fire time.
+
+    Attributes:
+        problem: What it did, and what it should do.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class PluginError(RapuaSchedulerError):
+    """A plugin cannot be used; the host goes on without it."""
+
+
+class DuplicateJobError(PluginError):
+    """Two plugins, or one plugin twice, declared a job under the same key."""
+
+    def __init__(self, key: str, plugins: tuple[str, str]) -> None:
+        super().__init__(key, plugins)
+        self.key, self.plugins = key, plugins
+
+    def __str__(self) -> str:
+        first, second = self.plugins
+        return f"job {self.key!r} is declared by both {first!r} and {second!r}; disable one of them"
+
+
+class UnknownJobError(RapuaSchedulerError, LookupError):
+    """No job has this key.
+
+    Attributes:
+        key: The key that was asked for.
+        known: Every key there is.
+    """
+
+    def __init__(self, key: str, known: Sequence[str]) -> None:
+        super().__init__(key, known)
+        self.key, self.known = key, tuple(known)
+
+    def __str__(self) -> str:
+        if not self.known:
+            return f"no job has the key {self.key!r}: no plugin brought any job (see `rapua-scheduler plugins`)"
+        return f"no job has the key {self.key!r}; there are: {', '.join(sorted(self.known))}"
+
+
+class StoreError(RapuaSchedulerError):
+    """The store cannot be used.
+
+    Attributes:
+        path: Absolute path of the store's file.
+        problem: What is wrong, and what to do.
+    """
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return f"store {self.path}: {self.problem}"
+
+
+class AnotherHostError(RapuaSchedulerError):
+    """Another host is active on this store.
+
+    Attributes:
+        path: Absolute path of the store's file.
+        holder: What is known of the other host, such as its process id.
+    """
+
+    def __init__(self, path: Path | str, holder: str) -> None:
+        super().__init__(path, holder)
+        self.path, self.holder = path, holder
+
+    def __str__(self) -> str:
+        return f"store {self.path}: another host is active ({self.holder}); stop it first"
+
+
+class SiteError(RapuaSchedulerError):
+    """The site a job works on lacks something the job needs, or cannot be read."""
+
+
+class ContextClosedError(RapuaSchedulerError):
+    """A job's context was used after its run had ended.
+
+    Attributes:
+        run_id: The run that the context belonged to.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} has ended; its context cannot be used any more"
+
+
+class JobCancelled(BaseException):  # noqa: N818  the standard library's word, as in CancelledError
+    """Raised inside a job by its context once the run is cancelled.
+
+    A `BaseException`, so that `except Exception` around one item of a loop lets it through.
+    """

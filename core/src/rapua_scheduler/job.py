@@ -1,0 +1,182 @@
+"""What a plugin declares: a job, its key, its next function and its policies."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from typing import Any, TypeVar
+
+from attrs import Attribute, field, frozen
+
+from rapua_scheduler.errors import InvalidJobError
+from rapua_scheduler.policy import CatchUp, CatchUpMode, IfUnfinished, Isolation, Overlap, Retry, parse_duration
+from rapua_scheduler.schedules import BuiltInSchedule
+
+RunFunction = Callable[[Any], object]
+"""`run(ctx: JobContext)`, plain or `async def`; what it returns becomes the run's result."""
+
+NextFunction = Callable[[datetime], datetime | None] | Callable[[], datetime | None]
+"""`next(after)`: the first fire time strictly later than *after*; or, as in the original, `next()`."""
+
+KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
+
+_E = TypeVar("_E", bound=StrEnum)
+_CATCH_UP = {mode.value: CatchUp(mode) for mode in CatchUpMode}
+_RETRY_NEVER = Retry()
+
+
+def slug(name: str) -> str:
+    """Return the key that a job called *name* has unless it says otherwise; may be empty."""
+    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-_")[:80]
+
+
+def is_async(function: RunFunction) -> bool:
+    """Tell whether calling *function* gives a coroutine."""
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004  an object whose __call__ is async
+    )
+
+
+def takes_after(next_function: NextFunction) -> bool:
+    """Tell whether *next_function* is called with the last fire time, or with nothing.
+
+    Raises:
+        InvalidJobError: It can be called neither way.
+    """
+    if isinstance(next_function, BuiltInSchedule):
+        return True
+    try:
+        signature = inspect.signature(next_function)
+    except (TypeError, ValueError):  # some callables written in C have none
+        return True
+    for arguments in ((None,), ()):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return bool(arguments)
+    raise InvalidJobError("next", f"must take one argument, the last fire time; {signature} cannot be called so")
+
+
+def _first_line_of_docstring(run: RunFunction) -> str:
+    while isinstance(run, partial):
+        run = run.func
+    lines = (getattr(run, "__doc__", None) or "").strip().splitlines()
+    return lines[0].strip() if lines else ""
+
+
+def _choice(kind: type[_E]) -> Callable[[_E | str], _E]:
+    def convert(value: _E | str) -> _E:
+        try:
+            return kind(value)
+        except ValueError:
+            choices = ", ".join(f'"{member}"' for member in kind)
+            raise InvalidJobError(kind.__name__.lower(), f"{value!r} is none of {choices}") from None
+
+    return convert
+
+
+def _catch_up(value: CatchUp | str) -> CatchUp:
+    if isinstance(value, CatchUp):
+        return value
+    try:
+        return _CATCH_UP[value]
+    except (KeyError, TypeError):
+        raise InvalidJobError("catch_up", f'{value!r} is none of "none", "latest", "all"') from None
+
+
+def _retry(value: Retry | int) -> Retry:
+    return value if isinstance(value, Retry) else Retry(attempts=value)
+
+
+def _timeout(value: timedelta | str | None) -> timedelta | None:
+    if isinstance(value, str):
+        try:
+            value = parse_duration(value)
+        except ValueError as error:
+            raise InvalidJobError("timeout", str(error)) from None
+    if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
+        raise InvalidJobError("timeout", f"must be a timedelta longer than zero or None, not {value!r}")
+    return value
+
+
+@frozen(eq=False)
+class Job:
+    """A job: what it is called, what it does, and when.
+
+    Attributes:
+        name: Free text, for people.
+        run: Called with a `JobContext` at each fire time; plain or `async def`. What it returns, a
+            mapping of plain scalars or one scalar, is kept as the run's result.
+        next: The first fire time strictly later than its argument, aware; None means never again.
+            Pure, and `a <= b < next(a)` implies `next(b) == next(a)`. A function that takes no
+            argument is asked at start and after each run instead.
+        key: The stable identifier: lower-case letters, digits, `_` and `-`, at most 80; made from the
+            name unless given.
+        description: One line; the first of `run`'s docstring unless given.
+        catch_up: What becomes of fire times that passed while nobody could run them: a `CatchUp`, or
+            its mode as a word.
+        overlap: What becomes of a fire time whose job is still running.
+        retry: A `Retry`, or a number of attempts.
+        timeout: Longest duration of one attempt, a `timedelta` or text such as "10m"; None is no limit.
+        isolation: Where attempts execute.
+        if_unfinished: What becomes of a run whose host died or was stopped in the middle.
+        concurrency_key: Jobs that share one run one at a time.
+        supports_dry_run: Whether `run` honours `ctx.dry_run` by stopping short of every effect.
+
+    Raises:
+        InvalidJobError: A value is not one that the field can have; names the field.
+    """
+
+    name: str = field()
+    run: RunFunction = field()
+    next: NextFunction = field()
+    key: str = field(kw_only=True)
+    description: str = field(kw_only=True)
+    catch_up: CatchUp = field(default=_CATCH_UP["latest"], converter=_catch_up, kw_only=True)
+    overlap: Overlap = field(default=Overlap.SKIP, converter=_choice(Overlap), kw_only=True)
+    retry: Retry = field(default=_RETRY_NEVER, converter=_retry, kw_only=True)
+    timeout: timedelta | None = field(default=None, converter=_timeout, kw_only=True)
+    isolation: Isolation = field(default=Isolation.THREAD, converter=_choice(Isolation), kw_only=True)
+    if_unfinished: IfUnfinished = field(
+        default=IfUnfinished.RERUN, converter=_choice(IfUnfinished), kw_only=True
+    )
+    concurrency_key: str | None = field(default=None, kw_only=True)
+    supports_dry_run: bool = field(default=False, kw_only=True)
+
+    @name.validator
+    def _has_a_name(self, _: Attribute[str], value: str) -> None:
+        if not isinstance(value, str) or not value.strip():
+            raise InvalidJobError("name", f"must be text that is not blank, not {value!r}")
+
+    @run.validator
+    def _can_run(self, _: Attribute[RunFunction], value: RunFunction) -> None:
+        if not callable(value):
+            raise InvalidJobError("run", f"must be a function that takes a JobContext, not {value!r}")
+
+    @next.validator
+    def _can_tell_what_is_next(self, _: Attribute[NextFunction], value: NextFunction) -> None:
+        if not callable(value):
+            raise InvalidJobError("next", f"must be a schedule or a function, not {value!r}")
+        takes_after(value)
+
+    @key.default
+    def _key_from_name(self) -> str:
+        return slug(self.name) if isinstance(self.name, str) else ""
+
+    @key.validator
+    def _is_a_key(self, _: Attribute[str], value: str) -> None:
+        if not isinstance(value, str) or not KEY_PATTERN.fullmatch(value):
+            raise InvalidJobError(
+                "key", f"{value!r} must be 1 to 80 lower-case letters, digits, '_' or '-', a letter or digit first"
+            )
+
+    @description.default
+    def _description_from_docstring(self) -> str:
+        return _first_line_of_docstring(self.run)

@@ -1,0 +1,90 @@
+"""The program's log: structlog on top of the standard library's loggers."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+ROOT = "rapua_scheduler"
+LogFormat = Literal["console", "json"]
+
+logging.getLogger(ROOT).addHandler(logging.NullHandler())
+
+_BEFORE_HANDLERS: list[Any] = [
+    structlog.stdlib.filter_by_level,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
+
+
+def get_logger(name: str = ROOT, **bound: object) -> Any:
+    """Return a structlog logger whose lines go to the standard library's logger *name*.
+
+    It is silent until the application configures `logging`, as a library's should be; the host
+    does so with `configure_logging`.
+
+    Args:
+        name: A logger name below "rapua_scheduler".
+        bound: Fields of every line.
+    """
+    return structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=_BEFORE_HANDLERS,
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+        **bound,
+    )
+
+
+def _drop_logger_name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event.pop("logger", None)
+    return event
+
+
+def configure_logging(
+    format_: LogFormat, *, level: int = logging.INFO, stream: TextIO | None = None, timestamps: Any = None
+) -> None:
+    """Send the host's log to *stream*, one line a fact.
+
+    Exceptions are printed without the values of local variables, which may hold secrets.
+
+    Args:
+        format_: "console" for people, "json" for machines.
+        level: The lowest level that is written.
+        stream: Where to; standard error by default.
+        timestamps: A structlog processor that adds "timestamp"; the machine's time by default.
+    """
+    target = stream if stream is not None else sys.stderr
+    shared: list[Any] = [
+        timestamps or structlog.processors.TimeStamper(fmt="iso", utc=False),
+        structlog.processors.StackInfoRenderer(),
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+    ]
+    renderers: list[Any]
+    if format_ == "json":
+        renderers = [
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    else:
+        renderers = [
+            _drop_logger_name,
+            structlog.dev.ConsoleRenderer(
+                colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+            ),
+        ]
+    foreign: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=[*shared, *renderers], foreign_pre_chain=foreign)
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.WARNING))
+    logging.getLogger(ROOT).setLevel(level)

@@ -1,0 +1,1 @@
+"""Monthly credit top-up for a Rapua site."""

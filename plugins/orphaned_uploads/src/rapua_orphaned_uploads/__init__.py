@@ -1,0 +1,1 @@
+"""Clean-up of uploads that nothing refers to for a Rapua site."""

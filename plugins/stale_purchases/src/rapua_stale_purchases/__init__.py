@@ -1,0 +1,1 @@
+"""Clean-up of abandoned credit purchases for a Rapua site."""
