@@ -127,3 +127,23 @@ class Gap:
     count: int | None
     reason: GapReason
     detail: str = ""
+
+
+@frozen
+class Decision:
+    """What one look at a job decided about its fire times; stored as one.
+
+    Attributes:
+        job_key: The job.
+        mark: Every fire time up to here is decided on now, in UTC.
+        next_fire_time: The first fire time later than the mark, in UTC; None if there is none, or if
+            it is not known yet.
+        run: The run to start, if one is; stored as running, with its first attempt.
+        gaps: The stretches that are not run, oldest first.
+    """
+
+    job_key: str
+    mark: datetime
+    next_fire_time: datetime | None
+    run: Run | None = None
+    gaps: tuple[Gap, ...] = ()
