@@ -1,0 +1,1 @@
+"""The demonstration: a small Rapua site, and the real host at work on it."""
