@@ -48,7 +48,7 @@ class JobContext:
         "_closed",
         "_deadline",
         "_dry_run",
-        "_last_success",
+        "_find_last_success",
         "_log",
         "_make_log",
         "_on_progress",
@@ -64,8 +64,8 @@ class JobContext:
         clock: Clock,
         cancellation: Cancellation,
         make_log: Callable[[], Any],
+        find_last_success: Callable[[], datetime | None],
         deadline: float | None = None,
-        last_success: datetime | None = None,
         dry_run: bool = False,
         on_progress: Callable[[int, int | None], None] | None = None,
     ) -> None:
@@ -77,8 +77,8 @@ class JobContext:
             clock: The host's clock.
             cancellation: Set by the host to cancel the attempt.
             make_log: Makes the bound logger at its first use.
+            find_last_success: Gives the fire time of the newest run of this job that succeeded.
             deadline: When the attempt times out, on the clock's monotonic scale.
-            last_success: Fire time of the newest run of this job that succeeded.
             dry_run: Whether the job must stop short of every effect.
             on_progress: Told of progress, as (done, total).
         """
@@ -89,7 +89,7 @@ class JobContext:
         self._make_log = make_log
         self._log: Any = None
         self._deadline = deadline
-        self._last_success = last_success
+        self._find_last_success = find_last_success
         self._dry_run = dry_run
         self._on_progress = on_progress
         self._closed = False
@@ -134,7 +134,8 @@ class JobContext:
     def last_success(self) -> datetime | None:
         """Fire time of this job's newest run that succeeded, in the site's zone; None if none has."""
         self._open_run()
-        return self._last_success
+        found = self._find_last_success()
+        return None if found is None else found.astimezone(self._zone_fire_time.tzinfo)
 
     @property
     def dry_run(self) -> bool:

@@ -50,7 +50,7 @@ def run_job(
         clock=clock or AutoClock(fire_time),
         cancellation=cancellation or Cancellation(),
         make_log=lambda: get_logger("rapua_scheduler.job", job=job.name, job_key=job.key, run_id=run_id),
-        last_success=last_success,
+        find_last_success=lambda: last_success,
         dry_run=dry_run,
     )
     try:

@@ -1,0 +1,106 @@
+"""Plain jobs: a capped set of reused daemon threads."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from queue import SimpleQueue
+
+from rapua_scheduler.executors.port import Work
+from rapua_scheduler.logs import get_logger
+
+_log = get_logger("rapua_scheduler.executors")
+
+
+class ThreadExecutor:
+    """Executes work in at most *cap* daemon threads, started when needed and then reused.
+
+    Daemon threads, because one that hangs must not keep the host from ending; not the standard
+    library's pool, whose threads are joined at exit and which cannot replace one that hangs.
+    """
+
+    def __init__(self, name: str, cap: int) -> None:
+        """Make an executor.
+
+        Args:
+            name: Prefix of the threads' names.
+            cap: How many pieces of work may execute at a time; at least 1.
+        """
+        self._name = name
+        self._cap = cap
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._waiting = 0
+        self._executing: set[Work] = set()
+        self._written_off: set[Work] = set()
+        self._started = 0
+        self._closed = False
+
+    def submit(self, work: Work) -> None:
+        """Execute *work* in the first thread that is free."""
+        with self._lock:
+            self._queue.put(work)
+            self._start_threads()
+
+    def cancel(self, work: Work) -> None:
+        """Do nothing: a thread cannot be interrupted; the job's context tells it."""
+
+    def write_off(self, work: Work) -> None:
+        """Stop counting the thread that *work* holds, and start another in its stead if needed."""
+        with self._lock:
+            if work in self._executing:
+                self._executing.discard(work)
+                self._written_off.add(work)
+                self._threads -= 1
+                self._start_threads()
+
+    def close(self) -> None:
+        """Let idle threads end; the others end after their work."""
+        with self._lock:
+            self._closed = True
+            for _ in range(self._threads):
+                self._queue.put(None)
+
+    def _start_threads(self) -> None:
+        if self._queue.qsize() <= self._waiting or self._threads >= self._cap or self._closed:
+            return
+        self._started += 1
+        self._threads += 1
+        thread = threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no thread left; those there are go on
+            self._threads -= 1
+            _log.error("Thread not started", thread=thread.name, problem=str(error), threads=self._threads)
+
+    def _serve(self) -> None:
+        base = contextvars.copy_context()
+        while True:
+            with self._lock:
+                self._waiting += 1
+            work = self._queue.get()
+            with self._lock:
+                self._waiting -= 1
+                if work is None:
+                    self._threads -= 1
+                    return
+                self._executing.add(work)
+            if work.begin():
+                self._execute(work, base)
+            with self._lock:
+                if work in self._written_off:
+                    self._written_off.discard(work)
+                    return
+                self._executing.discard(work)
+            del work
+
+    @staticmethod
+    def _execute(work: Work, base: contextvars.Context) -> None:
+        returned: object = None
+        try:
+            returned = base.copy().run(work.call)
+        except BaseException as error:  # noqa: BLE001  nothing that a job raises may end the thread
+            work.end(None, error)
+        else:
+            work.end(returned, None)

@@ -1,0 +1,322 @@
+"""Carry claimed runs through their attempt: context, executor, timeout, record, report."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta, tzinfo
+from typing import Protocol
+
+from attrs import evolve
+
+from rapua_scheduler.clock import Clock
+from rapua_scheduler.context import Cancellation, JobContext
+from rapua_scheduler.errors import JobCancelled
+from rapua_scheduler.events import Event, RunFinished, RunStarted
+from rapua_scheduler.executors.port import Executor
+from rapua_scheduler.logs import get_logger
+from rapua_scheduler.outcomes import describe_error, plain_result, summarize_error
+from rapua_scheduler.registry import RegisteredJob
+from rapua_scheduler.run import Outcome, Run, RunStatus
+from rapua_scheduler.store.port import Store
+
+RECORD_AGAIN_AFTER = 1.0
+"""Seconds after which an outcome that the store refused is handed to it again."""
+
+_log = get_logger("rapua_scheduler.runner")
+_job_log = get_logger("rapua_scheduler.job")
+_level = logging.getLogger("rapua_scheduler.runner")
+
+
+class Publish(Protocol):
+    """Tells observers of an event; cheap to ask whether there are any."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody observes."""
+
+    def __call__(self, event: Event) -> None:
+        """Hand the event over and return at once."""
+
+
+class FindExecutor(Protocol):
+    """Gives the executor that a job's attempts belong on."""
+
+    def __call__(self, registered: RegisteredJob) -> Executor:
+        """Return the executor of the job's plugin and kind."""
+
+
+class Attempt:
+    """One try of one run, from the claim to the recorded outcome.
+
+    It comes to its end twice: its outcome is *settled* (the job returned, timed out, or was given
+    up at shutdown; the first counts) and its thread or task is *released*. Only when both have
+    happened may the job run again.
+    """
+
+    __slots__ = (
+        "_halfway",
+        "_runner",
+        "_settled",
+        "cancel_status",
+        "cancellation",
+        "context",
+        "deadline",
+        "executor",
+        "on_end",
+        "outcome",
+        "registered",
+        "run",
+    )
+
+    def __init__(
+        self, runner: Runner, registered: RegisteredJob, run: Run, executor: Executor, on_end: Callable[[str], None]
+    ) -> None:
+        self._runner = runner
+        self._settled = threading.Lock()
+        self._halfway = threading.Lock()
+        self.registered = registered
+        self.run = run
+        self.executor = executor
+        self.on_end = on_end
+        self.cancellation = Cancellation()
+        self.cancel_status = RunStatus.CANCELLED
+        self.context: JobContext | None = None
+        self.deadline: float | None = None
+        self.outcome: Outcome | None = None
+
+    def settle_once(self) -> bool:
+        """Tell whether the caller is the first to settle the outcome."""
+        return self._settled.acquire(blocking=False)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the outcome is settled."""
+        return self._settled.locked()
+
+    def arrive(self) -> None:
+        """Note that one of two ends, recorded and released, is reached; the second tells the engine."""
+        if not self._halfway.acquire(blocking=False):
+            self.on_end(self.run.job_key)
+
+    def begin(self) -> bool:
+        """Make the context and start the clock of the timeout; called by the executor."""
+        return self._runner.begin(self)
+
+    def call(self) -> object:
+        """Call the job's function; called by the executor."""
+        return self.registered.job.run(self.context)
+
+    def end(self, returned: object, error: BaseException | None) -> None:
+        """Settle what the function returned or raised; called by the executor."""
+        self._runner.end(self, returned, error)
+
+
+class Runner:
+    """Starts claimed runs on their executors, times them out, and records how they ended.
+
+    `start`, `tick` and `stop` belong to the timing thread; the rest happens in executors' threads.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, find_executor: FindExecutor, *, zone: tzinfo, publish: Publish
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._find_executor = find_executor
+        self._zone = zone
+        self._publish = publish
+        self._active: dict[str, Attempt] = {}
+        self._deadlines: list[tuple[float, str]] = []
+        self._new_deadlines: deque[Attempt] = deque()
+        self._unrecorded: deque[tuple[Attempt, Outcome]] = deque()
+        self._record_again_at = 0.0
+        self._all_settled = threading.Event()
+        self.wake: Callable[[], None] = lambda: None
+
+    @property
+    def active_runs(self) -> tuple[str, ...]:
+        """Ids of the runs whose outcome is not settled."""
+        return tuple(self._active)
+
+    def start(self, registered: RegisteredJob, run: Run, on_end: Callable[[str], None]) -> None:
+        """Execute a run that has been claimed.
+
+        Args:
+            registered: The job.
+            run: The claimed run.
+            on_end: Called with the job's key, from any thread, once the outcome is recorded and
+                nothing of the attempt executes any more.
+        """
+        executor = self._find_executor(registered)
+        attempt = Attempt(self, registered, run, executor, on_end)
+        self._active[run.run_id] = attempt
+        if self._publish.is_heard:
+            self._publish(RunStarted(run))
+        executor.submit(attempt)
+
+    def tick(self) -> float | None:
+        """Time out what is over its time, and hand refused outcomes to the store again.
+
+        Returns:
+            Seconds until the next such look is due; None if none is.
+        """
+        now = self._clock.monotonic()
+        while self._new_deadlines:
+            attempt = self._new_deadlines.popleft()
+            heapq.heappush(self._deadlines, (attempt.deadline or now, attempt.run.run_id))
+        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][1] not in self._active):
+            overdue = self._active.get(heapq.heappop(self._deadlines)[1])
+            if overdue is not None:
+                self._time_out(overdue)
+        if self._unrecorded and now >= self._record_again_at:
+            self._record_again_at = now + RECORD_AGAIN_AFTER
+            for _ in range(len(self._unrecorded)):
+                self._record(*self._unrecorded.popleft())
+        waits = [self._deadlines[0][0] - now] if self._deadlines else []
+        if self._unrecorded:
+            waits.append(self._record_again_at - now)
+        return max(0.0, min(waits)) if waits else None
+
+    def stop(self, grace: timedelta) -> None:
+        """Cancel what is running, wait for it, and record the rest as interrupted.
+
+        Args:
+            grace: How long to wait.
+        """
+        self._all_settled.clear()
+        for attempt in list(self._active.values()):
+            self._cancel(attempt, RunStatus.INTERRUPTED, "the host stops")
+        if self._active:
+            self._clock.wait(self._all_settled, grace.total_seconds())
+        for attempt in list(self._active.values()):
+            _log.warning(
+                "Job interrupted",
+                job=attempt.registered.job.name,
+                job_key=attempt.run.job_key,
+                run_id=attempt.run.run_id,
+                problem="it did not end within the grace period",
+            )
+            self._settle(attempt, Outcome(RunStatus.INTERRUPTED, self._clock.now(), error="the host stopped"))
+
+    def cut_grace(self) -> None:
+        """End the wait of `stop` at once; may be called from any thread."""
+        self._all_settled.set()
+
+    # -- called by attempts, in executors' threads
+
+    def begin(self, attempt: Attempt) -> bool:
+        """Prepare *attempt* for execution; False if it was settled while it waited for its turn."""
+        if attempt.is_settled:
+            attempt.arrive()
+            return False
+        job, run = attempt.registered.job, attempt.run
+        if job.timeout is not None:
+            attempt.deadline = self._clock.monotonic() + job.timeout.total_seconds()
+            self._new_deadlines.append(attempt)
+            self.wake()
+        attempt.context = JobContext(
+            run,
+            fire_time=run.fire_time.astimezone(self._zone),
+            clock=self._clock,
+            cancellation=attempt.cancellation,
+            make_log=lambda: _job_log.bind(
+                job=job.name, job_key=run.job_key, run_id=run.run_id, plugin=attempt.registered.plugin
+            ),
+            find_last_success=lambda: self._store.last_success(run.job_key),
+            deadline=attempt.deadline,
+        )
+        if _level.isEnabledFor(logging.INFO):
+            _log.info("Executing job", job=job.name, job_key=run.job_key, run_id=run.run_id, attempt=run.attempt)
+        return True
+
+    def end(self, attempt: Attempt, returned: object, error: BaseException | None) -> None:
+        """Settle *attempt* with what its function returned or raised, and release it."""
+        try:
+            if not attempt.is_settled:
+                self._settle(attempt, self._outcome(attempt, returned, error))
+            if attempt.context is not None:
+                attempt.context.close()
+        finally:
+            attempt.arrive()
+
+    # -- inside
+
+    def _outcome(self, attempt: Attempt, returned: object, error: BaseException | None) -> Outcome:
+        at = self._clock.now()
+        if error is None:
+            return Outcome(RunStatus.SUCCEEDED, at, plain_result(returned))
+        if attempt.cancellation.event.is_set() and _is_cancellation(error):
+            return Outcome(attempt.cancel_status, at, error=attempt.cancellation.reason)
+        return Outcome(RunStatus.FAILED, at, error=describe_error(error))
+
+    def _time_out(self, attempt: Attempt) -> None:
+        timeout = attempt.registered.job.timeout
+        reason = f"timed out after {timeout}"
+        attempt.cancellation.cancel(reason)
+        attempt.executor.cancel(attempt)
+        self._settle(attempt, Outcome(RunStatus.TIMED_OUT, self._clock.now(), error=reason))
+        attempt.executor.write_off(attempt)
+
+    def _cancel(self, attempt: Attempt, status: RunStatus, reason: str) -> None:
+        attempt.cancel_status = status
+        attempt.cancellation.cancel(reason)
+        attempt.executor.cancel(attempt)
+
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+        if not attempt.settle_once():
+            return
+        self._report(attempt, outcome)
+        self._record(attempt, outcome)
+        self._active.pop(attempt.run.run_id, None)
+        if not self._active:
+            self._all_settled.set()
+
+    def _report(self, attempt: Attempt, outcome: Outcome) -> None:
+        succeeded = outcome.status is RunStatus.SUCCEEDED
+        level = logging.INFO if succeeded else logging.ERROR
+        if not _level.isEnabledFor(level):
+            return
+        run = attempt.run
+        fields: dict[str, object] = {
+            "job": attempt.registered.job.name,
+            "job_key": run.job_key,
+            "run_id": run.run_id,
+            "attempt": run.attempt,
+            "status": outcome.status.value,
+        }
+        if succeeded:
+            _log.info("Job completed successfully", **fields, result=outcome.result)
+        else:
+            _log.error("Job execution", **fields, error=outcome.error)
+
+    def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+        def then(error: Exception | None, accepted: bool) -> None:
+            if error is not None:
+                self._unrecorded.append((attempt, outcome))
+                _log.error("Outcome not recorded", run_id=attempt.run.run_id, problem=summarize_error(error))
+                self.wake()
+                return
+            if accepted and self._publish.is_heard:
+                self._publish(
+                    RunFinished(
+                        evolve(
+                            attempt.run,
+                            status=outcome.status,
+                            finished_at=outcome.finished_at,
+                            result=outcome.result,
+                            error=outcome.error,
+                        )
+                    )
+                )
+            attempt.arrive()
+
+        self._store.finish(attempt.run.run_id, attempt.run.attempt, outcome, then)
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    # asyncio's CancelledError by name, so that hosts without an asynchronous job need not load asyncio
+    return isinstance(error, JobCancelled) or type(error).__name__ == "CancelledError"
