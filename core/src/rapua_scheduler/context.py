@@ -194,11 +194,9 @@ class JobContext:
         """
         if total is None and isinstance(iterable, Sized):
             total = len(iterable)
-        done = 0
-        for item in iterable:
+        for done, item in enumerate(iterable, start=1):
             self.raise_if_cancelled()
             yield item
-            done += 1
             self.progress(done, total)
 
     def progress(self, done: int, total: int | None = None) -> None:

@@ -144,9 +144,7 @@ class Job:
     retry: Retry = field(default=_RETRY_NEVER, converter=_retry, kw_only=True)
     timeout: timedelta | None = field(default=None, converter=_timeout, kw_only=True)
     isolation: Isolation = field(default=Isolation.THREAD, converter=_choice(Isolation), kw_only=True)
-    if_unfinished: IfUnfinished = field(
-        default=IfUnfinished.RERUN, converter=_choice(IfUnfinished), kw_only=True
-    )
+    if_unfinished: IfUnfinished = field(default=IfUnfinished.RERUN, converter=_choice(IfUnfinished), kw_only=True)
     concurrency_key: str | None = field(default=None, kw_only=True)
     supports_dry_run: bool = field(default=False, kw_only=True)
 
@@ -160,7 +158,7 @@ class Job:
         if not callable(value):
             raise InvalidJobError("run", f"must be a function that takes a JobContext, not {value!r}")
 
-    @next.validator
+    @next.validator  # noqa: A003  the field, as the original calls it
     def _can_tell_what_is_next(self, _: Attribute[NextFunction], value: NextFunction) -> None:
         if not callable(value):
             raise InvalidJobError("next", f"must be a schedule or a function, not {value!r}")

@@ -291,7 +291,10 @@ class Runner:
         if succeeded:
             _log.info("Job completed successfully", **fields, result=outcome.result)
         else:
-            _log.error("Job execution", **fields, error=outcome.error)
+            *_, summary = (outcome.error or "").splitlines() or [""]
+            if summary != outcome.error:
+                fields["exception"] = outcome.error
+            _log.error("Job execution", **fields, error=summary)
 
     def _record(self, attempt: Attempt, outcome: Outcome) -> None:
         def then(error: Exception | None, accepted: bool) -> None:

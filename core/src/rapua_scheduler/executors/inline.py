@@ -19,7 +19,7 @@ class InlineExecutor:
             returned = work.call()
             if inspect.iscoroutine(returned):
                 returned = asyncio.run(returned)
-        except BaseException as error:  # noqa: BLE001  as the other executors
+        except BaseException as error:
             work.end(None, error)
         else:
             work.end(returned, None)

@@ -48,10 +48,10 @@ class LoopExecutor:
         while not self._closed:
             try:
                 self._loop.run_forever()
-            except BaseException as error:  # noqa: BLE001  a task of the job's own raised SystemExit
+            except BaseException as error:
                 _log.error("Event loop went on", problem=type(error).__name__, thread=self._thread.name)
         for task in asyncio.all_tasks(self._loop):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  known, and logged as interrupted
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._loop.close()
 
     def _begin(self, work: Work) -> None:
@@ -69,7 +69,7 @@ class LoopExecutor:
     async def _execute(work: Work) -> None:
         try:
             returned = await cast("Coroutine[Any, Any, object]", work.call())
-        except BaseException as error:  # noqa: BLE001  nothing that a job raises may end the loop
+        except BaseException as error:
             work.end(None, error)
         else:
             work.end(returned, None)

@@ -100,7 +100,7 @@ class ThreadExecutor:
         returned: object = None
         try:
             returned = base.copy().run(work.call)
-        except BaseException as error:  # noqa: BLE001  nothing that a job raises may end the thread
+        except BaseException as error:
             work.end(None, error)
         else:
             work.end(returned, None)

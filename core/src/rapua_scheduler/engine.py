@@ -1,0 +1,361 @@
+"""Decide what starts, record it, and hand it on: the loop that carries what the planner decides."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta, tzinfo
+from functools import partial
+
+from rapua_scheduler.clock import Clock
+from rapua_scheduler.errors import BrokenNextError, StoreError
+from rapua_scheduler.events import FireTimesNotRun, JobBroken
+from rapua_scheduler.job import takes_after
+from rapua_scheduler.logs import get_logger
+from rapua_scheduler.lookahead import Answer, Lookahead
+from rapua_scheduler.planner import ON_TIME, Stretch, decide, fire_key, first_after, survey
+from rapua_scheduler.registry import RegisteredJob
+from rapua_scheduler.run import Decision, Gap
+from rapua_scheduler.runner import Publish, Runner
+from rapua_scheduler.schedules import BuiltInSchedule
+from rapua_scheduler.store.port import Store
+
+LONGEST_WAIT = 30.0
+"""Seconds that the loop sleeps at most, so that steps of the clock and suspends are noticed."""
+
+MOST_CLAIMS = 1000
+"""Runs that are claimed in one transaction at most, so that the first of many start early."""
+
+_SHORTEST_BACKOFF = 1.0
+_LONGEST_BACKOFF = 300.0
+_log = get_logger("rapua_scheduler.engine")
+_level = logging.getLogger("rapua_scheduler.engine")
+
+
+class _Timer:
+    """What the engine keeps in mind of one job."""
+
+    __slots__ = ("due", "failures", "mark", "question", "registered", "running")
+
+    def __init__(self, registered: RegisteredJob, mark: datetime) -> None:
+        self.registered = registered
+        self.mark = mark
+        self.due: datetime | None = None
+        self.running: str | None = None
+        self.question = 0
+        self.failures = 0
+
+
+class Engine:
+    """Starts the runs of its jobs at their fire times.
+
+    One thread at a time calls `tick`, or `run`, which loops; everything else that is public may be
+    called from any thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        runner: Runner,
+        *,
+        zone: tzinfo,
+        publish: Publish,
+        lookahead: Callable[[Callable[[Answer], None]], Lookahead],
+        new_run_id: Callable[[datetime], str],
+    ) -> None:
+        """Make an engine without jobs.
+
+        Args:
+            store: Where decisions are recorded before anything starts.
+            clock: Tells when a job is due.
+            runner: Executes what is claimed.
+            zone: The zone in which next functions are asked.
+            publish: Tells observers.
+            lookahead: Makes what asks the next functions that are not built in, given where its
+                answers go.
+            new_run_id: Makes the id of a run that is started at an instant.
+        """
+        self._store = store
+        self._clock = clock
+        self._runner = runner
+        self._zone = zone
+        self._publish = publish
+        self._lookahead = lookahead(self._answered)
+        self._new_run_id = new_run_id
+        self._timers: dict[str, _Timer] = {}
+        self._heap: list[tuple[datetime, int, _Timer]] = []
+        self._pushed = 0
+        self._ask_again: list[tuple[float, int, _Timer]] = []
+        self._added: deque[RegisteredJob] = deque()
+        self._ended: deque[str] = deque()
+        self._answers: deque[Answer] = deque()
+        self._wakeup = threading.Event()
+        self._stopping = False
+        self._store_failures = 0
+        self._store_again_at = 0.0
+        runner.wake = self._wakeup.set
+
+    def add(self, jobs: Iterable[RegisteredJob]) -> None:
+        """Take in jobs at the next tick; their keys must not be taken."""
+        self._added.extend(jobs)
+        self._wakeup.set()
+
+    def stop(self) -> None:
+        """Claim nothing more, and let `run` end."""
+        self._stopping = True
+        self._wakeup.set()
+
+    def run(self, grace: timedelta) -> None:
+        """Tick until stopped; then cancel what is running and wait for it, at most *grace*."""
+        while not self._stopping:
+            self._wakeup.clear()
+            seconds = self.tick()
+            self._clock.wait(self._wakeup, seconds)
+        self._runner.stop(grace)
+        for timer in self._timers.values():
+            self._say("Job stopped", timer)
+        _log.info("Scheduler stopped", jobs=len(self._timers))
+
+    def tick(self) -> float:
+        """Do everything that is due.
+
+        Returns:
+            Seconds until the next tick is needed, at most 30.
+        """
+        self._take_in()
+        self._note_ends()
+        self._note_answers()
+        waits = [self._runner.tick(), self._lookahead.tick(), self._ask_broken_again()]
+        wait = self._decide_due()
+        return min([wait, *(seconds for seconds in waits if seconds is not None)])
+
+    # -- jobs come in
+
+    def _take_in(self) -> None:
+        if not self._added:
+            return
+        jobs = [self._added.popleft() for _ in range(len(self._added))]
+        now = self._clock.now()
+        try:
+            stored = self._store.declare(jobs, now)
+        except StoreError as error:
+            self._added.extendleft(reversed(jobs))
+            self._store_failed(error)
+            return
+        first: dict[str, datetime | None] = {}
+        for registered in jobs:
+            known = stored[registered.job.key]
+            timer = self._timers[registered.job.key] = _Timer(registered, known.mark)
+            self._say("Starting job", timer)
+            if isinstance(registered.job.next, BuiltInSchedule):
+                timer.due = first[registered.job.key] = first_after(registered.job.next, known.mark, self._zone)
+                self._push(timer, sort=False)
+                self._say_next(timer)
+            elif known.next_fire_time is not None and not takes_after(registered.job.next):
+                timer.due = known.next_fire_time
+                self._push(timer, sort=False)
+                self._say_next(timer)
+            else:
+                timer.question = self._lookahead.ask_next(registered, known.mark)
+        heapq.heapify(self._heap)
+        self._remember_next(first)
+
+    # -- facts come back
+
+    def _run_ended(self, job_key: str) -> None:
+        self._ended.append(job_key)
+        timer = self._timers.get(job_key)
+        if timer is not None and timer.due is None:
+            self._wakeup.set()
+
+    def _note_ends(self) -> None:
+        while self._ended:
+            timer = self._timers[self._ended.popleft()]
+            timer.running = None
+            if timer.due is None and not timer.question and not takes_after(timer.registered.job.next):
+                timer.question = self._lookahead.ask_next(timer.registered, timer.mark)
+
+    def _answered(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        self._wakeup.set()
+
+    def _note_answers(self) -> None:
+        now = self._clock.now()
+        surveyed: list[tuple[_Timer, Stretch]] = []
+        found: dict[str, datetime | None] = {}
+        broken: list[tuple[_Timer, BrokenNextError]] = []
+        while self._answers:
+            answer = self._answers.popleft()
+            timer = self._timers[answer.job_key]
+            if timer.question != answer.question:
+                continue
+            timer.question = 0
+            if answer.error is not None:
+                broken.append((timer, answer.error))
+                if timer.due is not None:  # its fire time has come; what comes after is not known
+                    surveyed.append((timer, _only(timer.due)))
+            elif answer.stretch is not None:
+                timer.failures = 0
+                surveyed.append((timer, answer.stretch))
+            else:
+                timer.failures = 0
+                timer.due = found[answer.job_key] = answer.next
+                self._push(timer)
+                self._say_next(timer)
+        self._remember_next(found)
+        self._carry_out(surveyed, now)
+        for timer, error in broken:
+            self._set_aside(timer, error)
+
+    # -- fire times come
+
+    def _decide_due(self) -> float:
+        if self._clock.monotonic() < self._store_again_at:
+            return self._store_again_at - self._clock.monotonic()
+        while not self._stopping:
+            now = self._clock.now()
+            batch: list[tuple[_Timer, Stretch]] = []
+            while self._heap and self._heap[0][0] <= now and len(batch) < MOST_CLAIMS:
+                due, _, timer = heapq.heappop(self._heap)
+                job = timer.registered.job
+                if isinstance(job.next, BuiltInSchedule):
+                    batch.append((timer, survey(job.next, due, now, self._zone)))
+                elif takes_after(job.next):
+                    timer.question = self._lookahead.ask_stretch(timer.registered, due, now)
+                else:
+                    batch.append((timer, _only(due)))
+            if not batch or not self._carry_out(batch, now):
+                break
+        if not self._heap:
+            return LONGEST_WAIT
+        seconds = (self._heap[0][0] - self._clock.now()).total_seconds()
+        return min(max(0.0, seconds), LONGEST_WAIT)
+
+    def _carry_out(self, batch: Sequence[tuple[_Timer, Stretch]], now: datetime) -> bool:
+        if not batch:
+            return True
+        decisions = [self._decision(timer, stretch, now) for timer, stretch in batch]
+        try:
+            accepted = self._store.decide(decisions)
+        except StoreError as error:
+            for timer, _ in batch:
+                self._push(timer)
+            self._store_failed(error)
+            return False
+        self._store_failures = 0
+        for (timer, _), decision, is_recorded in zip(batch, decisions, accepted, strict=True):
+            timer.mark, timer.due = decision.mark, decision.next_fire_time
+            if is_recorded:
+                self._act_on(timer, decision, now)
+            else:
+                _log.warning("Fire time decided elsewhere", job_key=decision.job_key, fire_time=decision.mark)
+            if timer.due is not None:
+                self._push(timer)
+                self._say_next(timer)
+            elif timer.running is None and not takes_after(timer.registered.job.next):
+                timer.question = self._lookahead.ask_next(timer.registered, timer.mark)
+        return True
+
+    def _decision(self, timer: _Timer, stretch: Stretch, now: datetime) -> Decision:
+        job = timer.registered.job
+        return decide(
+            job.key,
+            stretch,
+            now,
+            identify=partial(fire_key, job.next, zone=self._zone),
+            run_id=self._new_run_id(now),
+            running=timer.running,
+        )
+
+    def _act_on(self, timer: _Timer, decision: Decision, now: datetime) -> None:
+        for gap in decision.gaps:
+            self._say_gap(timer, gap, now)
+        if decision.run is not None:
+            timer.running = decision.run.run_id
+            self._runner.start(timer.registered, decision.run, self._run_ended)
+
+    # -- what goes wrong
+
+    def _set_aside(self, timer: _Timer, error: BrokenNextError) -> None:
+        timer.failures += 1
+        seconds = min(_SHORTEST_BACKOFF * 2 ** (timer.failures - 1), _LONGEST_BACKOFF)
+        self._pushed += 1
+        heapq.heappush(self._ask_again, (self._clock.monotonic() + seconds, self._pushed, timer))
+        job = timer.registered.job
+        _log.error("Next function failed", job=job.name, job_key=job.key, problem=error.problem, ask_again_s=seconds)
+        if self._publish.is_heard:
+            self._publish(JobBroken(job.key, error.problem))
+
+    def _ask_broken_again(self) -> float | None:
+        now = self._clock.monotonic()
+        while self._ask_again and self._ask_again[0][0] <= now:
+            timer = heapq.heappop(self._ask_again)[2]
+            if timer.due is None and not timer.question:
+                timer.question = self._lookahead.ask_next(timer.registered, timer.mark)
+        return self._ask_again[0][0] - now if self._ask_again else None
+
+    def _store_failed(self, error: StoreError) -> None:
+        seconds = min(_SHORTEST_BACKOFF * 2**self._store_failures, LONGEST_WAIT)
+        self._store_failures += 1
+        self._store_again_at = self._clock.monotonic() + seconds
+        _log.error("Store failed; nothing starts until it works", problem=str(error), again_s=seconds)
+
+    # -- small things
+
+    def _push(self, timer: _Timer, *, sort: bool = True) -> None:
+        if timer.due is None:
+            return
+        self._pushed += 1
+        entry = (timer.due, self._pushed, timer)
+        if sort:
+            heapq.heappush(self._heap, entry)
+        else:
+            self._heap.append(entry)
+
+    def _remember_next(self, next_fire_times: dict[str, datetime | None]) -> None:
+        if not next_fire_times:
+            return
+        try:
+            self._store.set_next(next_fire_times)
+        except StoreError as error:  # they are worked out again at the next start
+            _log.error("Next fire times not recorded", problem=str(error), jobs=len(next_fire_times))
+
+    def _say(self, event: str, timer: _Timer) -> None:
+        if _level.isEnabledFor(logging.INFO):
+            _log.info(event, job=timer.registered.job.name, job_key=timer.registered.job.key)
+
+    def _say_next(self, timer: _Timer) -> None:
+        if timer.due is not None and _level.isEnabledFor(logging.INFO):
+            job = timer.registered.job
+            _log.info(
+                "Next run scheduled",
+                job=job.name,
+                job_key=job.key,
+                nextRun=timer.due.astimezone(self._zone).isoformat(),
+            )
+
+    def _say_gap(self, timer: _Timer, gap: Gap, now: datetime) -> None:
+        job = timer.registered.job
+        level = logging.INFO if now - gap.first <= ON_TIME else logging.WARNING
+        if _level.isEnabledFor(level):
+            _log.log(
+                level,
+                "Fire times not run",
+                job=job.name,
+                job_key=job.key,
+                reason=gap.reason.value,
+                first=gap.first.astimezone(self._zone).isoformat(),
+                last=gap.last.astimezone(self._zone).isoformat(),
+                count=gap.count,
+                detail=gap.detail,
+            )
+        if self._publish.is_heard:
+            self._publish(FireTimesNotRun(gap))
+
+
+def _only(due: datetime) -> Stretch:
+    return Stretch(due, due, None, 0, None)

@@ -1,0 +1,100 @@
+"""The host process: configuration, store, plugins and scheduler, from start to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from rapua_scheduler.clock import Clock, SystemClock
+from rapua_scheduler.config import Config
+from rapua_scheduler.errors import ConfigurationError
+from rapua_scheduler.events import Event
+from rapua_scheduler.logs import get_logger
+from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, load_plugins
+from rapua_scheduler.scheduler import Scheduler
+from rapua_scheduler.store.sqlite import SqliteStore
+
+_log = get_logger("rapua_scheduler.host")
+
+
+class Host:
+    """Runs the jobs of all installed plugins until it is told to stop."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        safe_mode: bool = False,
+        observers: Mapping[str, Callable[[Event], object]] | None = None,
+    ) -> None:
+        """Make a host; nothing is opened or imported yet.
+
+        Args:
+            config: The configuration.
+            clock: Where the time comes from; by default the machine.
+            safe_mode: Import no plugin.
+            observers: Called with every event, beside those that plugins bring.
+        """
+        self._config = config
+        self._clock: Clock = clock or SystemClock()
+        self._safe_mode = safe_mode
+        self._observers = dict(observers or {})
+        self._stop_asked = threading.Event()
+        self._scheduler: Scheduler | None = None
+
+    def request_stop(self) -> None:
+        """Ask `run` to return; asked again, it waits no longer for what is running.
+
+        May be called from a signal handler and from any thread.
+        """
+        if self._stop_asked.is_set() and self._scheduler is not None:
+            self._scheduler.cut_grace()
+        self._stop_asked.set()
+
+    def run(self) -> None:
+        """Run the jobs until asked to stop; blocks.
+
+        Raises:
+            StoreError: The store cannot be used.
+            AnotherHostError: Another host is active on the store.
+            ConfigurationError: A plugin that the configuration requires cannot be used.
+        """
+        store = SqliteStore.open(self._config.state, create=True, clock=self._clock)
+        try:
+            store.become_host()
+            _log.info(
+                "Host started",
+                config=str(self._config.path) if self._config.path else None,
+                state=str(self._config.state),
+                timezone=str(self._config.timezone),
+                clock=self._clock.now().astimezone(self._config.timezone).isoformat(timespec="seconds"),
+            )
+            for run in store.mark_lost(self._clock.now()):
+                _log.warning("Run lost", job_key=run.job_key, run_id=run.run_id, fire_time=run.fire_time.isoformat())
+            loaded = load_plugins(self._config, KnownProviders.from_stored(store.jobs()), safe_mode=self._safe_mode)
+            self._check_required(loaded)
+            self._serve(store, loaded)
+        finally:
+            store.close()
+
+    def _check_required(self, loaded: LoadedPlugins) -> None:
+        if loaded.unmet_requirements and not self._safe_mode:
+            raise ConfigurationError(loaded.unmet_requirements)
+
+    def _serve(self, store: SqliteStore, loaded: LoadedPlugins) -> None:
+        if self._stop_asked.is_set():
+            return
+        self._scheduler = Scheduler(
+            store,
+            clock=self._clock,
+            timezone=self._config.timezone,
+            shutdown_grace=self._config.shutdown_grace,
+            observers={**loaded.observers, **self._observers},
+        )
+        self._scheduler.add(loaded.registry.values())
+        if not loaded.registry:
+            _log.warning("No job to run", hint="see `rapua-scheduler plugins`")
+        self._scheduler.start()
+        self._stop_asked.wait()
+        self._scheduler.stop()

@@ -1,0 +1,151 @@
+"""Ask next functions that are not built in, in threads of their own, so that none delays the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, tzinfo
+
+from attrs import frozen
+
+from rapua_scheduler.clock import Clock
+from rapua_scheduler.errors import BrokenNextError
+from rapua_scheduler.executors.port import Executor
+from rapua_scheduler.job import takes_after
+from rapua_scheduler.outcomes import summarize_error
+from rapua_scheduler.planner import Stretch, first_after, first_pending, survey
+from rapua_scheduler.registry import RegisteredJob
+
+PATIENCE = 5.0
+"""Seconds that a next function, or a survey of many fire times, may take."""
+
+_LOOK_EVERY = 1.0
+_Look = Callable[[Callable[[], bool]], tuple[datetime | None, Stretch | None]]
+
+
+@frozen
+class Answer:
+    """What a next function said.
+
+    Attributes:
+        job_key: The job.
+        question: The number that `ask` gave the question.
+        next: The next fire time in UTC, when that was the question.
+        stretch: The fire times that have come, when those were the question.
+        error: Why there is no answer.
+    """
+
+    job_key: str
+    question: int
+    next: datetime | None = None
+    stretch: Stretch | None = None
+    error: BrokenNextError | None = None
+
+
+class Lookahead:
+    """Asks next functions in one helper thread per plugin, and replaces a helper that hangs."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        zone: tzinfo,
+        find_helper: Callable[[RegisteredJob], Executor],
+        deliver: Callable[[Answer], None],
+    ) -> None:
+        """Make a lookahead.
+
+        Args:
+            clock: Measures how long a function takes.
+            zone: The zone that functions are asked in.
+            find_helper: Gives the one-thread executor of a job's plugin.
+            deliver: Called with each answer, from a helper thread, or from the caller's when it is late.
+        """
+        self._clock = clock
+        self._zone = zone
+        self._find_helper = find_helper
+        self._deliver = deliver
+        self._open: dict[int, _Question] = {}
+        self._executing: set[_Question] = set()
+        self._asked = 0
+
+    def ask_next(self, registered: RegisteredJob, after: datetime) -> int:
+        """Ask for the first fire time later than *after*; a function without argument gets none."""
+        next_function = registered.job.next
+        if takes_after(next_function):
+            return self._ask(registered, lambda _: (first_after(next_function, after, self._zone), None))
+        return self._ask(registered, lambda _: (first_pending(next_function, self._clock.now()), None))
+
+    def ask_stretch(self, registered: RegisteredJob, due: datetime, now: datetime) -> int:
+        """Ask for the fire times from *due* up to *now*."""
+        next_function = registered.job.next
+
+        def look(enough: Callable[[], bool]) -> tuple[None, Stretch]:
+            return None, survey(next_function, due, now, self._zone, enough=enough)
+
+        return self._ask(registered, look)
+
+    def tick(self) -> float | None:
+        """Give up on functions that take too long.
+
+        Returns:
+            Seconds until the next look is due; None if nothing is being asked.
+        """
+        now = self._clock.monotonic()
+        for question in [question for question in self._executing if now >= question.deadline]:
+            question.executor.write_off(question)
+            question.fail(f"the next function had not returned after {PATIENCE:g} s; it must be quick and pure")
+        return _LOOK_EVERY if self._open else None
+
+    def _ask(self, registered: RegisteredJob, look: _Look) -> int:
+        self._asked += 1
+        question = _Question(self, self._find_helper(registered), registered.job.key, self._asked, look)
+        self._open[question.number] = question
+        question.executor.submit(question)
+        return question.number
+
+    def begin(self, question: _Question) -> None:
+        """Start the clock of *question*; called in its helper thread."""
+        question.deadline = self._clock.monotonic() + PATIENCE
+        self._executing.add(question)
+
+    def is_half_over(self, question: _Question) -> bool:
+        """Tell whether half of the time that *question* may take has passed."""
+        return self._clock.monotonic() > question.deadline - PATIENCE / 2
+
+    def close(self, question: _Question, answer: Answer) -> None:
+        """Deliver *answer*, unless the question has had one."""
+        self._executing.discard(question)
+        if self._open.pop(question.number, None) is not None:
+            self._deliver(answer)
+
+
+class _Question:
+    """One call of a next function, as work for an executor."""
+
+    __slots__ = ("_look", "_lookahead", "deadline", "executor", "job_key", "number")
+
+    def __init__(self, lookahead: Lookahead, executor: Executor, job_key: str, number: int, look: _Look) -> None:
+        self._lookahead = lookahead
+        self._look = look
+        self.executor = executor
+        self.job_key = job_key
+        self.number = number
+        self.deadline = 0.0
+
+    def begin(self) -> bool:
+        self._lookahead.begin(self)
+        return True
+
+    def call(self) -> Answer:
+        fire_time, stretch = self._look(lambda: self._lookahead.is_half_over(self))
+        return Answer(self.job_key, self.number, next=fire_time, stretch=stretch)
+
+    def end(self, returned: object, error: BaseException | None) -> None:
+        if isinstance(returned, Answer):
+            self._lookahead.close(self, returned)
+        elif isinstance(error, BrokenNextError):
+            self.fail(error.problem)
+        elif error is not None:
+            self.fail(f"the next function raised {summarize_error(error)}")
+
+    def fail(self, problem: str) -> None:
+        self._lookahead.close(self, Answer(self.job_key, self.number, error=BrokenNextError(problem)))

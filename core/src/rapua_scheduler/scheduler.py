@@ -1,0 +1,189 @@
+"""The scheduler for embedding: wires store, engine, runner and executors together."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from types import TracebackType
+from typing import Any, Self
+
+from rapua_scheduler.clock import Clock, SystemClock
+from rapua_scheduler.engine import Engine
+from rapua_scheduler.events import Event, HostStarted, HostStopping
+from rapua_scheduler.executors.loops import LoopExecutor
+from rapua_scheduler.executors.port import Executor
+from rapua_scheduler.executors.threads import ThreadExecutor
+from rapua_scheduler.job import Job, NextFunction, RunFunction, is_async
+from rapua_scheduler.lookahead import Answer, Lookahead
+from rapua_scheduler.observers import Observers
+from rapua_scheduler.registry import RegisteredJob, Registry
+from rapua_scheduler.runner import Runner
+from rapua_scheduler.store.memory import MemoryStore
+from rapua_scheduler.store.port import Store
+
+THREADS_PER_PLUGIN = 10
+"""How many plain jobs of one plugin execute at a time."""
+
+_OBSERVERS_GRACE = 2.0
+
+
+class Scheduler:
+    """Runs jobs inside an application, in threads of its own.
+
+    ```python
+    scheduler = Scheduler()
+    scheduler.add_job("Say hello", lambda ctx: print("hello"), every(seconds=10))
+    scheduler.start()
+    ...
+    scheduler.stop()
+    ```
+
+    It also is a context manager: started on entry, stopped on exit. It is silent until the
+    application configures the standard library's `logging`.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        clock: Clock | None = None,
+        timezone: tzinfo | None = None,
+        shutdown_grace: timedelta = timedelta(seconds=30),
+        observers: Mapping[str, Callable[[Event], object]] | None = None,
+    ) -> None:
+        """Make a scheduler without jobs.
+
+        Args:
+            store: Where decisions and runs are recorded; by default in memory, and forgotten when
+                the application ends. Closed by the application, not by the scheduler.
+            clock: Where the time comes from; by default the machine.
+            timezone: The zone in which days and months begin; by default the system's.
+            shutdown_grace: How long `stop` waits for jobs that are running.
+            observers: Called with every `Event`, by a name of your choice.
+        """
+        self._clock: Clock = clock or SystemClock()
+        self._store: Store = store if store is not None else MemoryStore()
+        self._zone = timezone or _system_zone()
+        self._grace = shutdown_grace
+        self._registry = Registry()
+        self._observers = Observers(observers or {})
+        self._executors: dict[tuple[str, str], Executor] = {}
+        self._runner = Runner(self._store, self._clock, self._executor_of, zone=self._zone, publish=self._observers)
+        self._engine = Engine(
+            self._store,
+            self._clock,
+            self._runner,
+            zone=self._zone,
+            publish=self._observers,
+            lookahead=self._make_lookahead,
+            new_run_id=new_run_id,
+        )
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def add_job(self, name: str, run: RunFunction, next: NextFunction, **policies: Any) -> Job:  # noqa: A002
+        """Add a job, before or after the start.
+
+        Args:
+            name: Free text, for people; the key is made from it unless given.
+            run: Called with a `JobContext` at each fire time; plain or `async def`.
+            next: A schedule, or a function that gives the next fire time.
+            policies: Further fields of `Job`.
+
+        Returns:
+            The job.
+
+        Raises:
+            InvalidJobError: One of the values is not one that a job can have.
+            DuplicateJobError: Its key is taken.
+        """
+        job = Job(name, run, next, **policies)
+        self.add([RegisteredJob(job)])
+        return job
+
+    def add(self, jobs: Iterable[RegisteredJob]) -> None:
+        """Add jobs with the plugin that brought each.
+
+        Raises:
+            DuplicateJobError: A key is taken; the jobs before it are added.
+        """
+        for registered in jobs:
+            self._registry.add(registered)
+            self._engine.add((registered,))
+
+    def start(self) -> None:
+        """Start to run the jobs; returns at once.
+
+        Raises:
+            RuntimeError: It was started before; make another one.
+        """
+        if self._thread is not None:
+            raise RuntimeError("a scheduler starts once; make another one")
+        if self._observers.is_heard:
+            self._observers(HostStarted(tuple(self._registry)))
+        self._thread = threading.Thread(
+            target=self._engine.run, args=(self._grace,), name="rapua-scheduler", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Start nothing more, cancel what is running, and wait for it; calling it again does nothing.
+
+        What does not end within the grace period is recorded as interrupted.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._observers.is_heard:
+            self._observers(HostStopping())
+        self._engine.stop()
+        if self._thread is not None:
+            self._thread.join()
+        for executor in self._executors.values():
+            executor.close()
+        self._observers.close(_OBSERVERS_GRACE)
+
+    def cut_grace(self) -> None:
+        """End the grace period of a `stop` that waits in another thread."""
+        self._runner.cut_grace()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _make_lookahead(self, deliver: Callable[[Answer], None]) -> Lookahead:
+        return Lookahead(self._clock, self._zone, self._helper_of, deliver)
+
+    def _executor_of(self, registered: RegisteredJob) -> Executor:
+        plugin = registered.plugin or "jobs"
+        if is_async(registered.job.run):
+            return self._executors.get((plugin, "loop")) or self._keep(plugin, "loop", LoopExecutor(f"{plugin}-loop"))
+        return self._executors.get((plugin, "threads")) or self._keep(
+            plugin, "threads", ThreadExecutor(plugin, THREADS_PER_PLUGIN)
+        )
+
+    def _helper_of(self, registered: RegisteredJob) -> Executor:
+        plugin = registered.plugin or "jobs"
+        return self._executors.get((plugin, "next")) or self._keep(plugin, "next", ThreadExecutor(f"{plugin}-next", 1))
+
+    def _keep(self, plugin: str, kind: str, executor: Executor) -> Executor:
+        self._executors[plugin, kind] = executor
+        return executor
+
+
+def new_run_id(now: datetime) -> str:
+    """Return an id for a run started at *now* (aware): sortable by time, unique over all stores."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S%f}"[:-3] + f"-{secrets.token_hex(4)}"
+
+
+def _system_zone() -> tzinfo:
+    from tzlocal import get_localzone
+
+    return get_localzone()
