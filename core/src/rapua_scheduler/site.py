@@ -40,6 +40,7 @@ class Site:
         timezone: The zone in which the site's days and months begin.
         database: The SQLite file, absolute.
         busy_timeout: How long a connection waits for a lock before it gives up.
+        state_dir: Folder of the host's own state, where a job may keep what it sets aside; absolute.
     """
 
     url: str | None = None
@@ -47,6 +48,7 @@ class Site:
     timezone: ZoneInfo = field(factory=lambda: ZoneInfo("UTC"))
     database: Path | None = None
     busy_timeout: timedelta = timedelta(seconds=5)
+    state_dir: Path | None = None
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
