@@ -1,0 +1,355 @@
+"""The embedded scheduler, with real threads and the machine's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rapua_scheduler import JobContext, RunStatus, Scheduler, every
+from rapua_scheduler.store.memory import MemoryStore
+
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def scheduler(store: MemoryStore) -> Iterator[Scheduler]:
+    scheduler = Scheduler(store, timezone=UTC, shutdown_grace=timedelta(seconds=5))
+    yield scheduler
+    scheduler.stop()
+
+
+def in_a_moment(milliseconds: int = 20) -> Callable[[], datetime]:
+    """As the original's tests had it: asked now, due a little later, again and again."""
+    return lambda: datetime.now(UTC) + timedelta(milliseconds=milliseconds)
+
+
+def wait_until(done: Callable[[], bool], what: str) -> None:
+    waiter = threading.Event()
+    for _ in range(int(PATIENCE / 0.005)):
+        if done():
+            return
+        waiter.wait(0.005)
+    pytest.fail(f"waited {PATIENCE} s in vain until {what}")
+
+
+def test_a_scheduler_without_jobs_starts_and_stops(scheduler: Scheduler) -> None:
+    scheduler.start()
+
+    scheduler.stop()
+
+
+def test_a_job_runs_at_its_time_and_again(scheduler: Scheduler) -> None:
+    ran = threading.Semaphore(0)
+    scheduler.add_job("Count", lambda ctx: ran.release(), in_a_moment())
+
+    scheduler.start()
+
+    assert ran.acquire(timeout=PATIENCE)
+    assert ran.acquire(timeout=PATIENCE)
+
+
+def test_a_job_goes_on_after_two_errors_in_a_row(scheduler: Scheduler, store: MemoryStore) -> None:
+    calls: list[int] = []
+    third = threading.Event()
+
+    def fail_twice(ctx: JobContext) -> None:
+        calls.append(ctx.attempt)
+        if len(calls) <= 2:
+            raise ValueError(f"failure {len(calls)}")
+        third.set()
+
+    scheduler.add_job("Fail twice", fail_twice, in_a_moment())
+    scheduler.start()
+
+    assert third.wait(PATIENCE)
+    scheduler.stop()
+    assert [run.status for run in reversed(store.runs(job_key="fail-twice"))][:3] == [
+        RunStatus.FAILED,
+        RunStatus.FAILED,
+        RunStatus.SUCCEEDED,
+    ]
+
+
+def test_a_job_never_runs_when_stopped_before_it_is_due(scheduler: Scheduler, store: MemoryStore) -> None:
+    scheduler.add_job("Later", lambda ctx: pytest.fail("ran"), every(hours=1))
+    scheduler.start()
+
+    scheduler.stop()
+
+    assert store.runs() == []
+
+
+def test_several_jobs_run_side_by_side(scheduler: Scheduler) -> None:
+    together = threading.Barrier(3, timeout=PATIENCE)
+    met = threading.Semaphore(0)
+
+    def meet(ctx: JobContext) -> None:
+        together.wait()
+        met.release()
+
+    for number in range(3):
+        scheduler.add_job(f"Meet {number}", meet, in_a_moment())
+    scheduler.start()
+
+    for _ in range(3):
+        assert met.acquire(timeout=PATIENCE)
+
+
+def test_a_period_of_a_millisecond_never_runs_two_at_a_time(scheduler: Scheduler) -> None:
+    running = threading.Lock()
+    ran = threading.Semaphore(0)
+    overlaps: list[str] = []
+
+    def run(ctx: JobContext) -> None:
+        if not running.acquire(blocking=False):
+            overlaps.append(ctx.run_id)
+            return
+        ran.release()
+        running.release()
+
+    scheduler.add_job("Quick", run, every(milliseconds=1))
+    scheduler.start()
+
+    for _ in range(200):
+        assert ran.acquire(timeout=PATIENCE)
+    scheduler.stop()
+    assert overlaps == []
+
+
+def test_a_run_longer_than_its_period_is_not_joined_by_another(scheduler: Scheduler, store: MemoryStore) -> None:
+    gate = threading.Event()
+    starts: list[datetime] = []
+
+    def run(ctx: JobContext) -> None:
+        starts.append(ctx.fire_time)
+        gate.wait(PATIENCE)
+
+    scheduler.add_job("Slow", run, every(milliseconds=10))
+    scheduler.start()
+    wait_until(lambda: any((gap.count or 0) >= 5 for gap in store.gaps(job_key="slow")), "five fire times are skipped")
+
+    assert len(starts) == 1
+    gate.set()
+    wait_until(lambda: len(starts) >= 2, "the job runs again")
+
+
+def test_an_asynchronous_job_runs_and_returns_its_result(scheduler: Scheduler, store: MemoryStore) -> None:
+    done = threading.Event()
+
+    async def run(ctx: JobContext) -> dict[str, int]:
+        await asyncio.sleep(0)
+        done.set()
+        return {"answers": 42}
+
+    scheduler.add_job("Async", run, in_a_moment())
+    scheduler.start()
+    assert done.wait(PATIENCE)
+    wait_until(lambda: bool(store.runs(statuses={RunStatus.SUCCEEDED})), "a run is recorded")
+
+    assert store.runs(statuses={RunStatus.SUCCEEDED})[-1].result == {"answers": 42}
+
+
+@pytest.mark.parametrize(
+    "error", [Exception, SystemExit, StopIteration, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError]
+)
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_whatever_a_job_raises_fails_its_run_and_no_more(
+    scheduler: Scheduler, store: MemoryStore, error: type[BaseException], kind: str
+) -> None:
+    beside = threading.Semaphore(0)
+
+    def plain(ctx: JobContext) -> None:
+        raise error("raised by the job")
+
+    async def asynchronous(ctx: JobContext) -> None:
+        raise error("raised by the job")
+
+    async def healthy(ctx: JobContext) -> None:
+        beside.release()
+
+    scheduler.add_job("Raise", plain if kind == "plain" else asynchronous, in_a_moment())
+    scheduler.add_job("Healthy", healthy, in_a_moment(40))
+    scheduler.start()
+
+    wait_until(lambda: len(store.runs(job_key="raise", statuses={RunStatus.FAILED})) >= 2, "it has failed twice")
+    assert beside.acquire(timeout=PATIENCE)
+    assert beside.acquire(timeout=PATIENCE)
+
+
+def test_a_job_past_its_timeout_is_recorded_on_time_and_does_not_take_the_room_of_others(
+    scheduler: Scheduler, store: MemoryStore
+) -> None:
+    hang = threading.Event()
+    for number in range(12):  # more than a plugin's threads
+        scheduler.add_job(f"Hang {number}", lambda ctx: hang.wait(60), every(milliseconds=50), timeout="100ms")
+    ran = threading.Event()
+    scheduler.start()
+    wait_until(lambda: len(store.runs(statuses={RunStatus.TIMED_OUT})) >= 12, "all have timed out")
+
+    scheduler.add_job("Healthy", lambda ctx: ran.set(), in_a_moment())
+
+    assert ran.wait(PATIENCE)
+    hang.set()
+
+
+def test_a_job_whose_thread_outlives_its_timeout_is_not_started_beside_it(
+    scheduler: Scheduler, store: MemoryStore
+) -> None:
+    hang = threading.Event()
+    starts: list[str] = []
+
+    def run(ctx: JobContext) -> None:
+        starts.append(ctx.run_id)
+        hang.wait(60)
+
+    scheduler.add_job("Hang", run, every(milliseconds=20), timeout="30ms")
+    scheduler.start()
+    wait_until(lambda: any((gap.count or 0) >= 5 for gap in store.gaps()), "five fire times are skipped")
+
+    assert len(starts) == 1
+    hang.set()
+    wait_until(lambda: len(starts) >= 2, "it runs again once its thread has ended")
+
+
+def test_stop_cancels_a_running_job_and_records_it_interrupted(scheduler: Scheduler, store: MemoryStore) -> None:
+    started = threading.Event()
+
+    def run(ctx: JobContext) -> None:
+        started.set()
+        ctx.sleep(60)
+
+    scheduler.add_job("Sleep", run, in_a_moment())
+    scheduler.start()
+    assert started.wait(PATIENCE)
+
+    scheduler.stop()
+
+    assert [run.status for run in store.runs()] == [RunStatus.INTERRUPTED]
+
+
+def test_stop_waits_no_longer_than_the_grace_period(store: MemoryStore) -> None:
+    started, hang = threading.Event(), threading.Event()
+
+    def run(ctx: JobContext) -> None:
+        started.set()
+        hang.wait(60)
+
+    scheduler = Scheduler(store, timezone=UTC, shutdown_grace=timedelta(milliseconds=50))
+    scheduler.add_job("Hang", run, in_a_moment())
+    scheduler.start()
+    assert started.wait(PATIENCE)
+
+    scheduler.stop()
+
+    assert [run.status for run in store.runs()] == [RunStatus.INTERRUPTED]
+    hang.set()
+
+
+def test_a_context_raises_once_its_run_has_ended(scheduler: Scheduler) -> None:
+    kept: list[JobContext] = []
+    scheduler.add_job("Keep", kept.append, in_a_moment())
+    scheduler.start()
+    wait_until(lambda: len(kept) >= 2, "the job has run")
+
+    with pytest.raises(Exception, match="has ended"):
+        _ = kept[0].fire_time
+
+
+def test_observers_hear_of_a_run_after_it_is_stored(store: MemoryStore) -> None:
+    heard: list[tuple[str, bool]] = []
+    finished = threading.Event()
+
+    def observe(event: object) -> None:
+        run = getattr(event, "run", None)
+        if run is not None:
+            stored = store.run(run.run_id)
+            heard.append((type(event).__name__, stored is not None and stored.status is run.status))
+            if type(event).__name__ == "RunFinished":
+                finished.set()
+
+    def never_twice() -> datetime | None:
+        return None if heard else datetime.now(UTC) + timedelta(milliseconds=20)
+
+    with Scheduler(store, timezone=UTC, observers={"test": observe}) as scheduler:
+        scheduler.add_job("Once", lambda ctx: None, never_twice)
+        assert finished.wait(PATIENCE)
+
+    assert heard[0][0] == "RunStarted"
+    assert ("RunFinished", True) in heard
+
+
+def test_an_observer_that_raises_hears_the_next_event_all_the_same(store: MemoryStore) -> None:
+    heard = threading.Semaphore(0)
+
+    def observe(event: object) -> None:
+        heard.release()
+        raise SystemExit
+
+    with Scheduler(store, timezone=UTC, observers={"test": observe}) as scheduler:
+        scheduler.add_job("Tick", lambda ctx: None, in_a_moment())
+        for _ in range(3):
+            assert heard.acquire(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("soon", "returned str"),
+        (datetime(2999, 1, 1), "without a zone"),  # noqa: DTZ001
+        (datetime(1999, 1, 1, tzinfo=UTC), "not later"),
+    ],
+)
+def test_a_next_function_that_answers_nonsense_is_set_aside_and_harms_nobody(
+    store: MemoryStore, answer: object, problem: str
+) -> None:
+    told: list[str] = []
+    broken, ran = threading.Event(), threading.Event()
+
+    def observe(event: object) -> None:
+        if type(event).__name__ == "JobBroken":
+            told.append(event.problem)  # type: ignore[attr-defined]
+            broken.set()
+
+    with Scheduler(store, timezone=UTC, observers={"test": observe}) as scheduler:
+        scheduler.add_job("Nonsense", lambda ctx: None, lambda after: answer)  # type: ignore[arg-type,return-value]
+        scheduler.add_job("Healthy", lambda ctx: ran.set(), in_a_moment())
+        assert broken.wait(PATIENCE)
+        assert ran.wait(PATIENCE)
+
+    assert problem in told[0]
+    assert store.runs(job_key="nonsense") == []
+
+
+def test_a_next_function_that_hangs_delays_nobody(store: MemoryStore) -> None:
+    hang, ran = threading.Event(), threading.Semaphore(0)
+
+    def stuck(after: datetime) -> datetime:
+        hang.wait(60)
+        return after
+
+    with Scheduler(store, timezone=UTC) as scheduler:
+        scheduler.add_job("Stuck", lambda ctx: None, stuck)
+        scheduler.add_job("Healthy", lambda ctx: ran.release(), every(milliseconds=20))
+        for _ in range(5):
+            assert ran.acquire(timeout=PATIENCE)
+        hang.set()
+
+
+def test_a_next_function_may_end_a_job(store: MemoryStore) -> None:
+    ran = threading.Event()
+    answers = iter([datetime.now(UTC) + timedelta(milliseconds=20)])
+
+    with Scheduler(store, timezone=UTC) as scheduler:
+        scheduler.add_job("Once", lambda ctx: ran.set(), lambda: next(answers, None))
+        assert ran.wait(PATIENCE)
+
+    assert len(store.runs()) == 1
