@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # for type checkers; at run time each name is imported at its
     from rapua_scheduler.job import Job
     from rapua_scheduler.policy import CatchUp, IfUnfinished, Isolation, Overlap, Retry, parse_duration
     from rapua_scheduler.run import Gap, GapReason, Outcome, Run, RunStatus, Trigger
+    from rapua_scheduler.scheduler import Scheduler
     from rapua_scheduler.schedules import (
         cron,
         daily,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:  # for type checkers; at run time each name is imported at its
         once,
         weekly,
     )
-    from rapua_scheduler.scheduler import Scheduler
     from rapua_scheduler.site import Site, format_time, is_busy, parse_time
 
 _HOME = {
@@ -96,7 +96,7 @@ _HOME = {
     "weekly": "schedules",
 }
 
-__all__ = [  # noqa: RUF022  sorted as _HOME is; a test compares the two
+__all__ = [
     "CatchUp",
     "ConfigurationError",
     "ContextClosedError",

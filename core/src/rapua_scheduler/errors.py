@@ -157,7 +157,7 @@ class ContextClosedError(RapuaSchedulerError):
         return f"run {self.run_id} has ended; its context cannot be used any more"
 
 
-class JobCancelled(BaseException):  # noqa: N818  the standard library's word, as in CancelledError
+class JobCancelled(BaseException):
     """Raised inside a job by its context once the run is cancelled.
 
     A `BaseException`, so that `except Exception` around one item of a loop lets it through.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -21,6 +21,9 @@ RunFunction = Callable[[Any], object]
 
 NextFunction = Callable[[datetime], datetime | None] | Callable[[], datetime | None]
 """`next(after)`: the first fire time strictly later than *after*; or, as in the original, `next()`."""
+
+CheckFunction = Callable[[], Iterable[str]]
+"""`check()`: one line for each thing that a person should know or mend."""
 
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
@@ -129,6 +132,8 @@ class Job:
         if_unfinished: What becomes of a run whose host died or was stopped in the middle.
         concurrency_key: Jobs that share one run one at a time.
         supports_dry_run: Whether `run` honours `ctx.dry_run` by stopping short of every effect.
+        check: Looks, for `rapua-scheduler check`, at what the job works on, and returns one line for
+            each thing that a person should know or mend; never called by the host.
 
     Raises:
         InvalidJobError: A value is not one that the field can have; names the field.
@@ -147,6 +152,7 @@ class Job:
     if_unfinished: IfUnfinished = field(default=IfUnfinished.RERUN, converter=_choice(IfUnfinished), kw_only=True)
     concurrency_key: str | None = field(default=None, kw_only=True)
     supports_dry_run: bool = field(default=False, kw_only=True)
+    check: CheckFunction | None = field(default=None, kw_only=True)
 
     @name.validator
     def _has_a_name(self, _: Attribute[str], value: str) -> None:
@@ -163,6 +169,11 @@ class Job:
         if not callable(value):
             raise InvalidJobError("next", f"must be a schedule or a function, not {value!r}")
         takes_after(value)
+
+    @check.validator
+    def _can_check(self, _: Attribute[CheckFunction | None], value: CheckFunction | None) -> None:
+        if value is not None and not callable(value):
+            raise InvalidJobError("check", f"must be a function without arguments, not {value!r}")
 
     @key.default
     def _key_from_name(self) -> str:

@@ -56,7 +56,7 @@ def summarize_error(error: BaseException) -> str:
     """Return type and text of *error* in one bounded line."""
     try:
         text = " ".join(str(error).split())
-    except BaseException:  # noqa: BLE001  whatever its text raises
+    except BaseException:
         text = "<its text cannot be shown>"
     return _cut(_storable(f"{type(error).__name__}: {text}" if text else type(error).__name__), 1000)
 
@@ -75,7 +75,7 @@ def _text(value: object) -> str:
     if type(value) is not str:
         try:
             value = str(value) if isinstance(value, (str, int, float)) else repr(value)
-        except BaseException as error:  # noqa: BLE001  whatever its representation raises
+        except BaseException as error:
             value = f"<{type(value).__name__}; its representation raised {type(error).__name__}>"
     return _cut(_storable(value), LONGEST_TEXT)
 

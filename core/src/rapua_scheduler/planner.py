@@ -184,3 +184,11 @@ def decide(
 
 def _one_more(count: int | None) -> int | None:
     return None if count is None else count + 1
+
+
+def is_fire_time(next_function: Callable[..., object], instant: datetime, zone: tzinfo) -> bool:
+    """Tell whether a built-in schedule fires at *instant* (aware); False for any other next function."""
+    if not isinstance(next_function, BuiltInSchedule):
+        return False
+    newest = next_function.latest(instant.astimezone(zone))
+    return newest is not None and newest.astimezone(UTC) == instant.astimezone(UTC)

@@ -112,9 +112,7 @@ class Retry:
     """
 
     attempts: int = field(default=1)
-    delay: timedelta = field(
-        default=timedelta(seconds=30), converter=_duration, validator=_longer_than_zero
-    )
+    delay: timedelta = field(default=timedelta(seconds=30), converter=_duration, validator=_longer_than_zero)
     cap: timedelta = field(default=timedelta(hours=1), converter=_duration, validator=_longer_than_zero)
 
     @attempts.validator

@@ -65,6 +65,7 @@ class Attempt:
         "cancellation",
         "context",
         "deadline",
+        "dry_run",
         "executor",
         "on_end",
         "outcome",
@@ -73,7 +74,14 @@ class Attempt:
     )
 
     def __init__(
-        self, runner: Runner, registered: RegisteredJob, run: Run, executor: Executor, on_end: Callable[[str], None]
+        self,
+        runner: Runner,
+        registered: RegisteredJob,
+        run: Run,
+        executor: Executor,
+        on_end: Callable[[str], None],
+        *,
+        dry_run: bool,
     ) -> None:
         self._runner = runner
         self._settled = threading.Lock()
@@ -82,6 +90,7 @@ class Attempt:
         self.run = run
         self.executor = executor
         self.on_end = on_end
+        self.dry_run = dry_run
         self.cancellation = Cancellation()
         self.cancel_status = RunStatus.CANCELLED
         self.context: JobContext | None = None
@@ -142,7 +151,9 @@ class Runner:
         """Ids of the runs whose outcome is not settled."""
         return tuple(self._active)
 
-    def start(self, registered: RegisteredJob, run: Run, on_end: Callable[[str], None]) -> None:
+    def start(
+        self, registered: RegisteredJob, run: Run, on_end: Callable[[str], None], *, dry_run: bool = False
+    ) -> None:
         """Execute a run that has been claimed.
 
         Args:
@@ -150,9 +161,10 @@ class Runner:
             run: The claimed run.
             on_end: Called with the job's key, from any thread, once the outcome is recorded and
                 nothing of the attempt executes any more.
+            dry_run: Whether the job must stop short of every effect.
         """
         executor = self._find_executor(registered)
-        attempt = Attempt(self, registered, run, executor, on_end)
+        attempt = Attempt(self, registered, run, executor, on_end, dry_run=dry_run)
         self._active[run.run_id] = attempt
         if self._publish.is_heard:
             self._publish(RunStarted(run))
@@ -228,6 +240,7 @@ class Runner:
             ),
             find_last_success=lambda: self._store.last_success(run.job_key),
             deadline=attempt.deadline,
+            dry_run=attempt.dry_run,
         )
         if _level.isEnabledFor(logging.INFO):
             _log.info("Executing job", job=job.name, job_key=run.job_key, run_id=run.run_id, attempt=run.attempt)

@@ -12,19 +12,14 @@ from typing import Any, Self
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.engine import Engine
 from rapua_scheduler.events import Event, HostStarted, HostStopping
-from rapua_scheduler.executors.loops import LoopExecutor
-from rapua_scheduler.executors.port import Executor
-from rapua_scheduler.executors.threads import ThreadExecutor
-from rapua_scheduler.job import Job, NextFunction, RunFunction, is_async
+from rapua_scheduler.executors.pools import ExecutorPools
+from rapua_scheduler.job import Job, NextFunction, RunFunction
 from rapua_scheduler.lookahead import Answer, Lookahead
 from rapua_scheduler.observers import Observers
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.runner import Runner
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import Store
-
-THREADS_PER_PLUGIN = 10
-"""How many plain jobs of one plugin execute at a time."""
 
 _OBSERVERS_GRACE = 2.0
 
@@ -69,8 +64,8 @@ class Scheduler:
         self._grace = shutdown_grace
         self._registry = Registry()
         self._observers = Observers(observers or {})
-        self._executors: dict[tuple[str, str], Executor] = {}
-        self._runner = Runner(self._store, self._clock, self._executor_of, zone=self._zone, publish=self._observers)
+        self._pools = ExecutorPools()
+        self._runner = Runner(self._store, self._clock, self._pools.of_job, zone=self._zone, publish=self._observers)
         self._engine = Engine(
             self._store,
             self._clock,
@@ -141,8 +136,7 @@ class Scheduler:
         self._engine.stop()
         if self._thread is not None:
             self._thread.join()
-        for executor in self._executors.values():
-            executor.close()
+        self._pools.close()
         self._observers.close(_OBSERVERS_GRACE)
 
     def cut_grace(self) -> None:
@@ -159,23 +153,7 @@ class Scheduler:
         self.stop()
 
     def _make_lookahead(self, deliver: Callable[[Answer], None]) -> Lookahead:
-        return Lookahead(self._clock, self._zone, self._helper_of, deliver)
-
-    def _executor_of(self, registered: RegisteredJob) -> Executor:
-        plugin = registered.plugin or "jobs"
-        if is_async(registered.job.run):
-            return self._executors.get((plugin, "loop")) or self._keep(plugin, "loop", LoopExecutor(f"{plugin}-loop"))
-        return self._executors.get((plugin, "threads")) or self._keep(
-            plugin, "threads", ThreadExecutor(plugin, THREADS_PER_PLUGIN)
-        )
-
-    def _helper_of(self, registered: RegisteredJob) -> Executor:
-        plugin = registered.plugin or "jobs"
-        return self._executors.get((plugin, "next")) or self._keep(plugin, "next", ThreadExecutor(f"{plugin}-next", 1))
-
-    def _keep(self, plugin: str, kind: str, executor: Executor) -> Executor:
-        self._executors[plugin, kind] = executor
-        return executor
+        return Lookahead(self._clock, self._zone, self._pools.helper_of, deliver)
 
 
 def new_run_id(now: datetime) -> str:
