@@ -1,0 +1,49 @@
+"""`plugins`: the installed plugins, and what is wrong with which."""
+
+from __future__ import annotations
+
+import click
+
+from rapua_scheduler.cli.render import json_option, one_line, show_json, show_table
+from rapua_scheduler.cli.session import open_session
+
+
+@click.command("plugins")
+@json_option
+@click.pass_context
+def command(context: click.Context, *, as_json: bool) -> None:
+    """List the installed plugins, and what is wrong with which."""
+    with open_session(context) as session:
+        reports = session.plugins.plugins
+        if as_json:
+            show_json(
+                [
+                    {
+                        "name": report.name,
+                        "distribution": report.distribution,
+                        "version": report.version,
+                        "state": report.state.value,
+                        "jobs": list(report.jobs),
+                        "error": report.error or None,
+                    }
+                    for report in reports
+                ]
+            )
+            return
+        show_table(
+            ("NAME", "DISTRIBUTION", "VERSION", "STATE", "JOBS", "ERROR"),
+            (
+                (
+                    report.name,
+                    report.distribution,
+                    report.version,
+                    report.state.value,
+                    ", ".join(report.jobs),
+                    one_line(report.error, 200),
+                )
+                for report in reports
+            ),
+            empty="no plugin is installed: `pip install` a package with an entry point in the group rapua_scheduler",
+        )
+        for warning in session.plugins.warnings:
+            click.echo(f"warning: {warning}", err=True)

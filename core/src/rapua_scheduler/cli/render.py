@@ -1,0 +1,70 @@
+"""Show listings: JSON when asked, a table on a terminal, plain columns in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, tzinfo
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with stable names.")
+
+
+def show_json(value: object) -> None:
+    """Print *value* as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+    """Print *rows* under *columns*; the text *empty* if there are none."""
+    listed = [tuple(row) for row in rows]
+    if not listed:
+        click.echo(empty)
+    elif sys.stdout.isatty():
+        _show_rich(columns, listed)
+    else:
+        _show_plain(columns, listed)
+
+
+def _show_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box  # noqa: PLC0415  costs start-up time, and is needed on a terminal only
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def _show_plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
+    for row in (columns, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def moment(instant: datetime | None, zone: tzinfo) -> str:
+    """Return *instant* for a person, in *zone*; "-" for None."""
+    if instant is None:
+        return "-"
+    return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def one_line(text: str | None, longest: int = 100) -> str:
+    """Return the last line of *text* that is not blank, cut to *longest*; "" for None."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    return last if len(last) <= longest else last[: longest - 1] + "…"
+
+
+def counts(result: object) -> str:
+    """Return a run's result as `name=value` words."""
+    if not isinstance(result, dict):
+        return ""
+    return " ".join(f"{key}={value}" for key, value in result.items())

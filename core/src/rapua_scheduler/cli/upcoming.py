@@ -1,0 +1,57 @@
+"""`upcoming`: the next fire times."""
+
+from __future__ import annotations
+
+import click
+
+from rapua_scheduler.cli.render import json_option, moment, show_json, show_table
+from rapua_scheduler.cli.session import open_session, parse_instant
+from rapua_scheduler.control import iso, upcoming
+
+_DEFAULT_COUNT = 10
+_MOST = 100_000
+
+
+@click.command("upcoming")
+@click.argument("job", required=False)
+@click.option("--from", "from_", metavar="T", help="Only later than this time. [default: now]")
+@click.option("--until", metavar="T", help="Only at or before this time.")
+@click.option(
+    "--count",
+    type=click.IntRange(1, _MOST),
+    metavar="N",
+    help=f"At most so many. [default: {_DEFAULT_COUNT}; {_MOST} with --until]",
+)
+@json_option
+@click.pass_context
+def command(
+    context: click.Context, *, job: str | None, from_: str | None, until: str | None, count: int | None, as_json: bool
+) -> None:
+    """List the next fire times of all jobs, or of JOB.
+
+    Times are ISO 8601; one without an offset is in the site's zone.
+    """
+    with open_session(context) as session:
+        zone = session.config.timezone
+        fire_times = upcoming(
+            session.plugins.registry,
+            session.store,
+            zone,
+            after=parse_instant(from_, session.config) if from_ else session.clock.now(),
+            until=parse_instant(until, session.config) if until else None,
+            count=count or (_MOST if until else _DEFAULT_COUNT),
+            job_key=job,
+        )
+        if as_json:
+            show_json(
+                [
+                    {"job": entry.job_key, "name": entry.name, "fire_time": iso(entry.fire_time, zone)}
+                    for entry in fire_times
+                ]
+            )
+            return
+        show_table(
+            ("FIRE TIME", "JOB", "NAME"),
+            ((moment(entry.fire_time, zone), entry.job_key, entry.name) for entry in fire_times),
+            empty="no fire times",
+        )
