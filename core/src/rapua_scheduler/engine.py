@@ -26,7 +26,7 @@ from rapua_scheduler.store.port import Store
 LONGEST_WAIT = 30.0
 """Seconds that the loop sleeps at most, so that steps of the clock and suspends are noticed."""
 
-MOST_CLAIMS = 1000
+MOST_CLAIMS = 250
 """Runs that are claimed in one transaction at most, so that the first of many start early."""
 
 _SHORTEST_BACKOFF = 1.0
@@ -126,7 +126,7 @@ class Engine:
         Returns:
             Seconds until the next tick is needed, at most 30.
         """
-        self._take_in()
+        self.take_in()
         self._note_ends()
         self._note_answers()
         waits = [self._runner.tick(), self._lookahead.tick(), self._ask_broken_again()]
@@ -135,7 +135,8 @@ class Engine:
 
     # -- jobs come in
 
-    def _take_in(self) -> None:
+    def take_in(self) -> None:
+        """Record the jobs that were added, and find out when each is due; a tick does so too."""
         if not self._added:
             return
         jobs = [self._added.popleft() for _ in range(len(self._added))]

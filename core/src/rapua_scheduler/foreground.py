@@ -108,5 +108,3 @@ class ForegroundRun:
         if recorded is None:
             raise RapuaSchedulerError(f"run {run.run_id} has ended, but the store does not know it")
         return recorded
-
-

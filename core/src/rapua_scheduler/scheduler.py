@@ -104,12 +104,18 @@ class Scheduler:
         Raises:
             DuplicateJobError: A key is taken; the jobs before it are added.
         """
-        for registered in jobs:
-            self._registry.add(registered)
-            self._engine.add((registered,))
+        added: list[RegisteredJob] = []
+        try:
+            for registered in jobs:
+                self._registry.add(registered)
+                added.append(registered)
+        finally:
+            self._engine.add(added)
+            if self._thread is not None:
+                self._pools.prepare(added)
 
     def start(self) -> None:
-        """Start to run the jobs; returns at once.
+        """Record the jobs and start to run them, in threads.
 
         Raises:
             RuntimeError: It was started before; make another one.
@@ -118,6 +124,8 @@ class Scheduler:
             raise RuntimeError("a scheduler starts once; make another one")
         if self._observers.is_heard:
             self._observers(HostStarted(tuple(self._registry)))
+        self._pools.prepare(self._registry.values())
+        self._engine.take_in()
         self._thread = threading.Thread(
             target=self._engine.run, args=(self._grace,), name="rapua-scheduler", daemon=True
         )

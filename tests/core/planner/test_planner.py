@@ -66,7 +66,9 @@ def test_every_fire_time_since_the_mark_is_run_or_in_a_gap(
 def test_a_fire_time_is_run_when_it_is_at_most_a_minute_late(late: int, runs: bool) -> None:
     now = START + timedelta(seconds=late)
 
-    decision = decide("job", survey(daily(tz="UTC"), START, now, UTC), now, identify=lambda t: t.isoformat(), run_id="r")
+    decision = decide(
+        "job", survey(daily(tz="UTC"), START, now, UTC), now, identify=lambda t: t.isoformat(), run_id="r"
+    )
 
     if runs:
         assert decision.run is not None
@@ -77,9 +79,7 @@ def test_a_fire_time_is_run_when_it_is_at_most_a_minute_late(late: int, runs: bo
 
 
 def test_a_fire_time_of_a_running_job_is_skipped_and_names_the_run() -> None:
-    decision = decide(
-        "job", survey(daily(tz="UTC"), START, START, UTC), START, identify=str, run_id="r2", running="r1"
-    )
+    decision = decide("job", survey(daily(tz="UTC"), START, START, UTC), START, identify=str, run_id="r2", running="r1")
 
     assert decision.run is None
     assert [(gap.reason, gap.count) for gap in decision.gaps] == [(GapReason.SKIPPED, 1)]
@@ -89,9 +89,7 @@ def test_a_fire_time_of_a_running_job_is_skipped_and_names_the_run() -> None:
 def test_fire_times_of_a_running_job_that_are_long_over_are_missed_not_skipped_twice() -> None:
     now = START + timedelta(hours=5, minutes=30)
 
-    decision = decide(
-        "job", survey(every(hours=1), START, now, UTC), now, identify=str, run_id="r2", running="r1"
-    )
+    decision = decide("job", survey(every(hours=1), START, now, UTC), now, identify=str, run_id="r2", running="r1")
 
     assert [(gap.first, gap.last, gap.count) for gap in decision.gaps] == [(START, START + timedelta(hours=5), 6)]
 

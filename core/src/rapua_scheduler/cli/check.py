@@ -25,7 +25,9 @@ def command(context: click.Context, *, strict: bool, as_json: bool) -> int:
     with open_session(context) as session:
         where = session.config.path
         findings = [
-            Finding("configuration", Severity.OK, f"{where or 'no file, defaults'}; timezone {session.config.timezone}"),
+            Finding(
+                "configuration", Severity.OK, f"{where or 'no file, defaults'}; timezone {session.config.timezone}"
+            ),
             *check_plugins(session.plugins),
             *check_store(session.config, session.store),
             *check_site(session.config.site),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from rapua_scheduler.executors.loops import LoopExecutor
 from rapua_scheduler.executors.port import Executor
 from rapua_scheduler.executors.threads import ThreadExecutor
@@ -21,19 +24,23 @@ class ExecutorPools:
         self._threads: dict[str, ThreadExecutor] = {}
         self._loops: dict[str, LoopExecutor] = {}
         self._helpers: dict[str, ThreadExecutor] = {}
+        self._plain_jobs: Counter[str] = Counter()
+
+    def prepare(self, jobs: Iterable[RegisteredJob]) -> None:
+        """Start the threads that plain *jobs* will want, so that none waits for one at its fire time."""
+        added = Counter(registered.plugin or _NO_PLUGIN for registered in jobs if not is_async(registered.job.run))
+        self._plain_jobs += added
+        for plugin in added:
+            self._threads_of(plugin).prepare(self._plain_jobs[plugin])
 
     def of_job(self, registered: RegisteredJob) -> Executor:
         """Return where the attempts of a job execute."""
         plugin = registered.plugin or _NO_PLUGIN
-        executor: Executor | None
-        if is_async(registered.job.run):
-            executor = self._loops.get(plugin)
-            if executor is None:
-                executor = self._loops[plugin] = LoopExecutor(f"{plugin}-loop")
-        else:
-            executor = self._threads.get(plugin)
-            if executor is None:
-                executor = self._threads[plugin] = ThreadExecutor(plugin, THREADS_PER_PLUGIN)
+        if not is_async(registered.job.run):
+            return self._threads_of(plugin)
+        executor = self._loops.get(plugin)
+        if executor is None:
+            executor = self._loops[plugin] = LoopExecutor(f"{plugin}-loop")
         return executor
 
     def helper_of(self, registered: RegisteredJob) -> Executor:
@@ -42,6 +49,12 @@ class ExecutorPools:
         executor = self._helpers.get(plugin)
         if executor is None:
             executor = self._helpers[plugin] = ThreadExecutor(f"{plugin}-next", 1)
+        return executor
+
+    def _threads_of(self, plugin: str) -> ThreadExecutor:
+        executor = self._threads.get(plugin)
+        if executor is None:
+            executor = self._threads[plugin] = ThreadExecutor(plugin, THREADS_PER_PLUGIN)
         return executor
 
     def close(self) -> None:

@@ -37,11 +37,17 @@ class ThreadExecutor:
         self._started = 0
         self._closed = False
 
+    def prepare(self, threads: int) -> None:
+        """Start threads until there are *threads*, or the cap is reached."""
+        with self._lock:
+            while self._threads < min(threads, self._cap) and self._start_thread():
+                pass
+
     def submit(self, work: Work) -> None:
         """Execute *work* in the first thread that is free."""
         with self._lock:
             self._queue.put(work)
-            self._start_threads()
+            self._start_thread_if_needed()
 
     def cancel(self, work: Work) -> None:
         """Do nothing: a thread cannot be interrupted; the job's context tells it."""
@@ -53,7 +59,7 @@ class ThreadExecutor:
                 self._executing.discard(work)
                 self._written_off.add(work)
                 self._threads -= 1
-                self._start_threads()
+                self._start_thread_if_needed()
 
     def close(self) -> None:
         """Let idle threads end; the others end after their work."""
@@ -62,17 +68,22 @@ class ThreadExecutor:
             for _ in range(self._threads):
                 self._queue.put(None)
 
-    def _start_threads(self) -> None:
-        if self._queue.qsize() <= self._waiting or self._threads >= self._cap or self._closed:
-            return
+    def _start_thread_if_needed(self) -> None:
+        if self._queue.qsize() > self._waiting and self._threads < self._cap:
+            self._start_thread()
+
+    def _start_thread(self) -> bool:
+        if self._closed:
+            return False
         self._started += 1
-        self._threads += 1
         thread = threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # the system has no thread left; those there are go on
-            self._threads -= 1
             _log.error("Thread not started", thread=thread.name, problem=str(error), threads=self._threads)
+            return False
+        self._threads += 1
+        return True
 
     def _serve(self) -> None:
         base = contextvars.copy_context()
