@@ -1,0 +1,244 @@
+"""Schedules written as cron expressions."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from calendar import monthrange
+from collections.abc import Iterator
+from datetime import date, datetime, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from attrs import field, frozen
+from cronsim import CronSim, CronSimError
+
+from rapua_scheduler.errors import InvalidScheduleError
+from rapua_scheduler.schedules.base import EARLIEST, LATEST
+from rapua_scheduler.schedules.wall_clock import RESOLUTION, WallClockSchedule, ZonedSchedule
+from rapua_scheduler.schedules.zones import find_zone, first_offset_change, last_offset_change
+
+_NICKNAMES = {
+    "@annually": "0 0 1 1 *",
+    "@daily": "0 0 * * *",
+    "@hourly": "0 * * * *",
+    "@midnight": "0 0 * * *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@yearly": "0 0 1 1 *",
+}
+_FIELDS = (
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of month", "1 to 31"),
+    ("month", "1 to 12, or jan to dec"),
+    ("day of week", "0 to 7, where 0 and 7 are Sunday, or sun to sat"),
+)
+_FIXED = re.compile(r"[\d,]+")
+_ANY_TIME = datetime(2000, 1, 1)  # noqa: DTZ001  what an expression means does not depend on it
+
+# The rarest of dates, a leap day on one day of the week, is 40 years away at most (2072 to 2112).
+_LONGEST_PAUSE = 41 * 366
+_LAST_DATE = date.max.toordinal()
+
+
+@frozen(eq=False)
+class CronFields:
+    """The wall times that an expression matches, all of them at whole minutes.
+
+    Attributes:
+        minutes: The matching minutes of an hour, ascending.
+        hours: The matching hours of a day, ascending.
+        dates: Tells the matching months and dates.
+    """
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    dates: CronSim
+
+    def after(self, wall: datetime) -> datetime | None:
+        """Return the first match strictly later than *wall*; None at the calendar's end."""
+        today = wall.toordinal()
+        day = self._date_from(today)
+        if day is None:
+            return None
+        if day.toordinal() == today:
+            if wall.hour in self.hours and wall.minute < self.minutes[-1]:
+                minute = self.minutes[bisect_right(self.minutes, wall.minute)]
+                return datetime(day.year, day.month, day.day, wall.hour, minute, tzinfo=wall.tzinfo)
+            if wall.hour < self.hours[-1]:
+                hour = self.hours[bisect_right(self.hours, wall.hour)]
+                return datetime(day.year, day.month, day.day, hour, self.minutes[0], tzinfo=wall.tzinfo)
+            day = self._date_from(today + 1)
+            if day is None:
+                return None
+        return datetime(day.year, day.month, day.day, self.hours[0], self.minutes[0], tzinfo=wall.tzinfo)
+
+    def until(self, wall: datetime) -> datetime | None:
+        """Return the newest match at or before *wall*; None at the calendar's start."""
+        today = wall.toordinal()
+        day = self._date_back_from(today)
+        if day is None:
+            return None
+        if day.toordinal() == today:
+            if wall.hour in self.hours and wall.minute >= self.minutes[0]:
+                minute = self.minutes[bisect_right(self.minutes, wall.minute) - 1]
+                return datetime(day.year, day.month, day.day, wall.hour, minute, tzinfo=wall.tzinfo)
+            if wall.hour > self.hours[0]:
+                hour = self.hours[bisect_right(self.hours, wall.hour - 1) - 1]
+                return datetime(day.year, day.month, day.day, hour, self.minutes[-1], tzinfo=wall.tzinfo)
+            day = self._date_back_from(today - 1)
+            if day is None:
+                return None
+        return datetime(day.year, day.month, day.day, self.hours[-1], self.minutes[-1], tzinfo=wall.tzinfo)
+
+    def _date_from(self, ordinal: int) -> date | None:
+        last = min(ordinal + _LONGEST_PAUSE, _LAST_DATE)
+        while ordinal <= last:
+            day = date.fromordinal(ordinal)
+            if day.month not in self.dates.months:
+                ordinal += monthrange(day.year, day.month)[1] - day.day + 1
+            elif self.dates.match_day(day):
+                return day
+            else:
+                ordinal += 1
+        return None
+
+    def _date_back_from(self, ordinal: int) -> date | None:
+        last = max(ordinal - _LONGEST_PAUSE, 1)
+        while ordinal >= last:
+            day = date.fromordinal(ordinal)
+            if day.month not in self.dates.months:
+                ordinal -= day.day
+            elif self.dates.match_day(day):
+                return day
+            else:
+                ordinal -= 1
+        return None
+
+
+@frozen(eq=False)
+class _Cron(ZonedSchedule):
+    """What both kinds of expression share.
+
+    Attributes:
+        expression: Five fields in lower case, one space apart.
+        fields: What they match.
+    """
+
+    expression: str
+    fields: CronFields = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that is the same exactly as long as the schedule is: `cron 0 0 1 * *`."""
+        return self._in_zone(f"cron {self.expression}", "|{}")
+
+    def __str__(self) -> str:
+        return self._in_zone(f'cron "{self.expression}"', " ({})")
+
+
+@frozen(eq=False)
+class FixedTimeCron(_Cron, WallClockSchedule):
+    """Fire at the times of day that an expression lists, on the dates that it matches."""
+
+    def _nominal_after(self, wall: datetime) -> datetime | None:
+        return self.fields.after(wall)
+
+    def _nominal_until(self, wall: datetime) -> datetime | None:
+        return self.fields.until(wall)
+
+
+@frozen(eq=False)
+class PatternCron(_Cron):
+    """Fire whenever the wall clock matches an expression.
+
+    This goes by real time: in the hour that comes twice, both times; in a gap, not at all.
+    """
+
+    def _first_after(self, start: datetime, zone: tzinfo) -> datetime | None:
+        wall = exclusive = start.astimezone(zone)
+        while (match := self.fields.after(exclusive)) is not None:
+            pause = match - wall  # on the wall clock, and in real time as well unless the offset changes
+            if pause > LATEST - start:
+                break
+            change = first_offset_change(zone, start, start + pause)
+            if change is None:
+                return start + pause
+            start, wall = change, change.astimezone(zone)
+            exclusive = wall - RESOLUTION
+        return None
+
+    def _newest_until(self, end: datetime, zone: tzinfo) -> datetime | None:
+        wall = end.astimezone(zone)
+        while (match := self.fields.until(wall)) is not None:
+            pause = wall - match
+            if pause > end - EARLIEST:
+                break
+            change = last_offset_change(zone, end - pause, end)
+            if change is None:
+                return end - pause
+            end = change - RESOLUTION
+            wall = end.astimezone(zone)
+        return None
+
+
+def cron(expression: str, tz: str | ZoneInfo | None = None) -> FixedTimeCron | PatternCron:
+    """Return a schedule that fires when the wall clock matches a cron expression.
+
+    The five fields are minute, hour, day of month, month and day of week. If both day fields are
+    restricted, a date that matches one of them is enough; a field that starts with `*` does not
+    count as restricted. Nicknames are `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`,
+    `@yearly` and `@annually`. Source: crontab(5) of Debian; `L`, `LW` and `#` as in cronsim.
+
+    Expressions whose minute and hour are numbers, or lists of numbers, fire at fixed times and
+    follow the rule of `daily`. Those with `*`, a range or a step in minute or hour follow real time:
+    they fire at both passes of an hour that comes twice, and not within a gap. (Debian's cron takes
+    a range for fixed times.)
+
+    Args:
+        expression: Such as "*/5 9-17 * * mon-fri"; case does not matter.
+        tz: The zone; by default the site's.
+
+    Raises:
+        InvalidScheduleError: The expression has no meaning, or matches no date that ever comes.
+    """
+    if not isinstance(expression, str):
+        raise InvalidScheduleError(repr(expression), "a cron expression is text")
+    zone = find_zone(tz, expression)
+    written = " ".join(expression.lower().split())
+    written = _NICKNAMES.get(written, written)
+    if written.startswith("@"):
+        nicknames = ", ".join(sorted(_NICKNAMES))
+        raise InvalidScheduleError(expression, f"is not a time; the nicknames are {nicknames}")
+    parts = written.split()
+    if len(parts) != len(_FIELDS):
+        names = ", ".join(name for name, _ in _FIELDS)
+        problem = f"has {len(parts)} fields; a cron expression has five: {names} (for seconds, see every)"
+        raise InvalidScheduleError(expression, problem)
+    for part, (name, allowed), alone in zip(parts, _FIELDS, _each_alone(parts), strict=True):
+        if _parsed(alone) is None:
+            problem = f"{name} {part!r} is wrong; it takes {allowed}, and ranges that go upwards"
+            raise InvalidScheduleError(expression, problem)
+    minute, hour, *days = parts
+    times, dates = _parsed(f"{minute} {hour} * * *"), _parsed(f"0 0 {' '.join(days)}")
+    if times is not None and dates is not None:
+        fields = CronFields(tuple(sorted(times.minutes)), tuple(sorted(times.hours)), dates)
+        if fields.after(_ANY_TIME) is not None:
+            kind = FixedTimeCron if _FIXED.fullmatch(minute) and _FIXED.fullmatch(hour) else PatternCron
+            return kind(written, fields, tz=zone)
+    raise InvalidScheduleError(expression, "never fires: no date matches its days and months together")
+
+
+def _each_alone(parts: list[str]) -> Iterator[str]:
+    """Yield for each of *parts* an expression in which nothing but that field is restricted."""
+    for position, part in enumerate(parts):
+        yield " ".join(part if other == position else "*" for other in range(len(parts)))
+
+
+@lru_cache(maxsize=256)  # many jobs share few expressions, and the parsed form is large
+def _parsed(expression: str) -> CronSim | None:
+    try:
+        return CronSim(expression, _ANY_TIME)
+    except (CronSimError, ValueError):  # ValueError: a number of thousands of digits
+        return None

@@ -1,0 +1,131 @@
+"""The rule for schedules that fire at a time of day: every nominal time that exists, once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from attrs import field, frozen
+
+from rapua_scheduler.schedules.base import BuiltInSchedule
+from rapua_scheduler.schedules.zones import SECOND, only_offset_change
+
+DAY = timedelta(days=1)
+RESOLUTION = timedelta.resolution
+_MIDNIGHT = time()
+
+
+@frozen(eq=False)
+class ZonedSchedule(BuiltInSchedule):
+    """A schedule that reads the wall clock of a zone.
+
+    Attributes:
+        tz: The zone; None to use the one of the datetime that the schedule is asked about.
+    """
+
+    tz: ZoneInfo | None = field(default=None, kw_only=True)
+
+    def _zone(self, asked: datetime) -> tzinfo:
+        return self.tz or asked.tzinfo or UTC
+
+    def _in_zone(self, text: str, form: str) -> str:
+        """Return *text*, followed by the schedule's own zone, in *form*, if it has one."""
+        return text if self.tz is None else text + form.format(self.tz.key)
+
+
+@frozen(eq=False)
+class WallClockSchedule(ZonedSchedule):
+    """A schedule that fires at nominal wall times, each of them once.
+
+    A nominal time within a gap of the wall clock fires at the instant the gap ends, one that comes
+    twice at its first. One on a date that does not exist at all does not fire. Nominal times that
+    would fire at one instant, because a gap swallows several, fire once, as the first of them.
+    Source: cron(8) of Debian, for jobs that run at a specific time.
+
+    Subclasses tell the nominal times. They take and return datetimes in the zone asked for, whose
+    arithmetic and comparisons are those of the wall clock, as everywhere within one zone.
+    """
+
+    @abstractmethod
+    def _nominal_after(self, wall: datetime) -> datetime | None:
+        """Return the first nominal time strictly later than *wall*; None at the calendar's end."""
+
+    @abstractmethod
+    def _nominal_until(self, wall: datetime) -> datetime | None:
+        """Return the newest nominal time at or before *wall*; None at the calendar's start."""
+
+    def _first_after(self, start: datetime, zone: tzinfo) -> datetime | None:
+        # A nominal time that the clock has shown, or jumped over, has fired: look at later ones. When
+        # the clock was put back, these may have fired as well: compare instants.
+        nominal = self._nominal_after(start.astimezone(zone))
+        while nominal is not None:
+            fire_time = _fire_time(nominal)
+            if fire_time is not None and fire_time > start:
+                return fire_time
+            nominal = self._nominal_after(nominal)
+        return None
+
+    def _newest_until(self, end: datetime, zone: tzinfo) -> datetime | None:
+        wall = end.astimezone(zone)
+        nominal = self._nominal_until(wall)
+        newest = None
+        while nominal is not None and (newest := _fire_time(nominal)) is None:
+            nominal = self._nominal_until(nominal - RESOLUTION)
+        nominal = self._nominal_after(wall)
+        while nominal is not None:
+            fire_time = _fire_time(nominal)
+            if fire_time is not None:
+                if fire_time > end:
+                    break
+                newest = fire_time
+            nominal = self._nominal_after(nominal)
+        return newest
+
+    def fire_key(self, fire_time: datetime) -> str:
+        """Return the nominal wall time that fires at *fire_time*, such as `2026-11-01T00:00`.
+
+        Seconds follow if there are any. The key is the same whichever rules the zone has at that
+        time, so that a newer tz database neither repeats nor drops a fire time.
+
+        Args:
+            fire_time: A fire time of this schedule, aware; see `__call__` for its zone.
+        """
+        instant, zone = self._instant(fire_time), self._zone(fire_time)
+        wall = instant.astimezone(zone)
+        second_before = (instant - SECOND).astimezone(zone)
+        gap_start = second_before + SECOND  # on the wall clock, were there no gap
+        if gap_start < wall:
+            nominal = self._nominal_after(gap_start - RESOLUTION)
+            while nominal is not None and nominal <= wall:
+                if _fire_time(nominal) == instant:
+                    return _written(nominal)
+                nominal = self._nominal_after(nominal)
+        return _written(wall)
+
+
+def _fire_time(nominal: datetime) -> datetime | None:
+    """Return the instant, in UTC, at which the clock of its zone first shows or passes *nominal*.
+
+    None if the whole date of *nominal* does not exist there, or UTC cannot express the instant.
+    """
+    try:
+        instant = nominal.astimezone(UTC)
+        wall = instant.astimezone(nominal.tzinfo)
+    except OverflowError:
+        return None
+    if wall == nominal:
+        return instant
+    # In a gap, the offset before it was used (PEP 495): the clock shows a later time, by the gap's length.
+    gap = wall - nominal
+    change = only_offset_change(wall.tzinfo or UTC, instant - gap, instant)
+    gap_end = change.astimezone(nominal.tzinfo)
+    midnight = datetime.combine(nominal, _MIDNIGHT, nominal.tzinfo)
+    if gap_end - gap <= midnight and midnight + DAY <= gap_end:
+        return None
+    return change
+
+
+def _written(wall: datetime) -> str:
+    text = wall.replace(tzinfo=None).isoformat()
+    return text.removesuffix(":00") if wall.second == wall.microsecond == 0 else text
