@@ -25,8 +25,8 @@ LONG_LOCK = timedelta(milliseconds=50)
 """A write lock held longer than this is logged: Rapua's own writes fail while it is held."""
 
 _ENV_KEYS = ("DB_TYPE", "DB_CONNECTION", "SITE_URL")
-_RAPUA_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,9})?(\+00:00)?")
-_GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,9})? ([+-]\d{4})(?: \S+)?(?: m=\S+)?")
+_RAPUA_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,9})?(\+00:00)?", re.ASCII)
+_GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,9})? ([+-]\d{4})(?: \S+)?(?: m=\S+)?", re.ASCII)
 _log = get_logger("rapua_scheduler.site")
 
 
@@ -168,7 +168,7 @@ def format_time(instant: datetime) -> str:
     """Return *instant* (aware) as Rapua's application stores it: `2026-11-23 17:09:12.510803+00:00`."""
     in_utc = instant.astimezone(UTC)
     fraction = f".{in_utc.microsecond:06d}".rstrip("0") if in_utc.microsecond else ""
-    return f"{in_utc:%Y-%m-%d %H:%M:%S}{fraction}+00:00"
+    return f"{in_utc.replace(microsecond=0, tzinfo=None).isoformat(' ')}{fraction}+00:00"
 
 
 def parse_time(value: object, *, hand_edited: bool = False) -> datetime | None:
