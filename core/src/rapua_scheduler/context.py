@@ -14,25 +14,43 @@ from rapua_scheduler.run import Run, Trigger
 T = TypeVar("T")
 
 
+_cancelling = threading.Lock()
+
+
 class Cancellation:
     """A run's flag that says stop, and why; set once, from any thread.
 
     Attributes:
-        event: Set when the run is cancelled.
+        is_set: Whether the run is cancelled.
         reason: Why, for a person; empty while it is not.
     """
 
-    __slots__ = ("event", "reason")
+    __slots__ = ("_event", "is_set", "reason")
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self.is_set = False
         self.reason = ""
+        self._event: threading.Event | None = None
 
     def cancel(self, reason: str) -> None:
         """Cancel the run; the first reason stays."""
-        if not self.event.is_set():
+        with _cancelling:
+            if self.is_set:
+                return
             self.reason = reason
-            self.event.set()
+            self.is_set = True
+            if self._event is not None:
+                self._event.set()
+
+    @property
+    def event(self) -> threading.Event:
+        """An event that is set when the run is cancelled; made at its first use, as few jobs wait."""
+        with _cancelling:
+            if self._event is None:
+                self._event = threading.Event()
+                if self.is_set:
+                    self._event.set()
+            return self._event
 
 
 class JobContext:
@@ -155,7 +173,7 @@ class JobContext:
     def cancelled(self) -> bool:
         """Whether the run has been told to stop."""
         self._open_run()
-        return self._cancellation.event.is_set()
+        return self._cancellation.is_set
 
     def now(self) -> datetime:
         """Return the host's time, aware, in the site's zone."""
@@ -169,7 +187,7 @@ class JobContext:
             JobCancelled: The run is cancelled; let it through.
         """
         self._open_run()
-        if self._cancellation.event.is_set():
+        if self._cancellation.is_set:
             raise JobCancelled(self._cancellation.reason)
 
     def sleep(self, seconds: float) -> None:

@@ -13,8 +13,8 @@ from rapua_scheduler.planner import is_fire_time
 from rapua_scheduler.planner import fire_key as key_of
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Run, RunStatus, Trigger
+from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Runner
-from rapua_scheduler.scheduler import new_run_id
 from rapua_scheduler.schedules import instant_key
 from rapua_scheduler.store.port import Store
 
@@ -73,7 +73,7 @@ class ForegroundRun:
         """
         now = self._clock.now()
         run = Run(
-            new_run_id(now),
+            RunIds().new(now),
             registered.job.key,
             fire_time or now,
             self._fire_key(registered, fire_time, now),

@@ -77,7 +77,7 @@ class Run:
     """One job at one fire time.
 
     Attributes:
-        run_id: Unique over all stores; later runs sort after earlier ones.
+        run_id: Unique over all stores; as text, ids sort by the second of the start.
         job_key: The job.
         fire_time: The instant that it was run for, in UTC.
         fire_key: The identity of that fire time; with the job, unique among scheduled runs.

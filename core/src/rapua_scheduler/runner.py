@@ -262,7 +262,7 @@ class Runner:
         at = self._clock.now()
         if error is None:
             return Outcome(RunStatus.SUCCEEDED, at, plain_result(returned))
-        if attempt.cancellation.event.is_set() and _is_cancellation(error):
+        if attempt.cancellation.is_set and _is_cancellation(error):
             return Outcome(attempt.cancel_status, at, error=attempt.cancellation.reason)
         return Outcome(RunStatus.FAILED, at, error=describe_error(error))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import timedelta, tzinfo
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from rapua_scheduler.job import Job, NextFunction, RunFunction
 from rapua_scheduler.lookahead import Answer, Lookahead
 from rapua_scheduler.observers import Observers
 from rapua_scheduler.registry import RegisteredJob, Registry
+from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Runner
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import Store
@@ -73,7 +73,7 @@ class Scheduler:
             zone=self._zone,
             publish=self._observers,
             lookahead=self._make_lookahead,
-            new_run_id=new_run_id,
+            new_run_id=RunIds().new,
         )
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -162,11 +162,6 @@ class Scheduler:
 
     def _make_lookahead(self, deliver: Callable[[Answer], None]) -> Lookahead:
         return Lookahead(self._clock, self._zone, self._pools.helper_of, deliver)
-
-
-def new_run_id(now: datetime) -> str:
-    """Return an id for a run started at *now* (aware): sortable by time, unique over all stores."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S%f}"[:-3] + f"-{secrets.token_hex(4)}"
 
 
 def _system_zone() -> tzinfo:

@@ -1,0 +1,1 @@
+"""Benchmarks; figures and commands are in README.md."""
