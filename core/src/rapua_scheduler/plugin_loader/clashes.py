@@ -51,7 +51,7 @@ def lost_keys(
         elif holder is not None and holder in broken and not holders:
             reason = (
                 f"the job {key!r} belongs to {holder.plugin!r} ({holder.distribution}), which could not be loaded; "
-                "repair that one, or deny or uninstall it"
+                "repair, deny or uninstall that one"
             )
             lost = dict.fromkeys(claimants, reason) | lost
     undecided: dict[FoundPlugin, str] = {}

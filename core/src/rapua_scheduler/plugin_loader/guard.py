@@ -20,7 +20,7 @@ SLOW = timedelta(seconds=1)
 STUCK = timedelta(seconds=10)
 """A step that takes longer is logged while it goes on, so that a start that hangs names the plugin."""
 
-_OURS = str(Path(__file__).parent.parent)
+_NOT_THEIRS = {"rapua_scheduler", "pluggy", "importlib_metadata", *sys.stdlib_module_names}
 _log = get_logger("rapua_scheduler.plugins")
 
 
@@ -58,10 +58,11 @@ def guarded(plugin: str, step: str) -> Iterator[None]:
 
 
 def _place(error: BaseException) -> str:
-    """Return the innermost place that is neither ours nor generated, such as " (my_digest/jobs.py:12)"."""
+    """Return the innermost place that is neither ours nor Python's, such as " (my_digest/jobs.py:12)"."""
     place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
-        file = frame.f_code.co_filename
-        if not file.startswith(("<", _OURS)) and file != contextmanager.__code__.co_filename:
-            place = f" ({'/'.join(Path(file).parts[-2:])}:{line})"
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        file = Path(frame.f_code.co_filename)
+        if package not in _NOT_THEIRS and not file.name.startswith("<"):
+            place = f" ({'/'.join(file.parts[-2:])}:{line})"
     return place

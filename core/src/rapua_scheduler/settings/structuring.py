@@ -44,25 +44,39 @@ def structure_settings(table: Mapping[str, object], cls: type[T], where: Where) 
 
 def _converter_for(folder: Path) -> Converter:
     converter = Converter(detailed_validation=False)
-    # cattrs tries the newest first. Exact predicates, as a hook registered for `str` would take StrEnum too.
-    structured: list[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]]] = [
+    by_predicate: list[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]]] = [
         (is_collection, lambda value, kind: collection(converter, value, kind)),
         (is_mapping, lambda value, kind: mapping(converter, value, kind)),
         (is_union, lambda value, kind: union(converter, value, kind)),
         (_is_literal, lambda value, kind: one_of(value, [(choice, choice) for choice in typing.get_args(kind)])),
-        (_is_enum, lambda value, kind: one_of(value, [(member.value, member) for member in kind])),
+        (_is_enum, _member),
         (is_settings_class, lambda value, cls: settings_instance(converter, value, cls)),
         (lambda kind: kind is object, lambda value, _: value),
-        (lambda kind: kind is Path, lambda value, _: path(value, folder)),
-        *((_exactly(kind), hook) for kind, hook in SCALARS.items()),
     ]
-    for accepts, hook in structured:
+    for accepts, hook in by_predicate:
         converter.register_structure_hook_func(accepts, hook)
+    # By class: cattrs asks its own lenient hooks for str, int, float and Path before any predicate.
+    for kind, hook in SCALARS.items():
+        converter.register_structure_hook(kind, _for_exactly(kind, hook))
+    converter.register_structure_hook(Path, _for_exactly(Path, lambda value, _: path(value, folder)))
     return converter
 
 
-def _exactly(kind: type) -> Callable[[Any], bool]:
-    return lambda candidate: candidate is kind
+def _for_exactly(kind: type, hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return *hook* as cattrs calls it, which is also for subclasses, such as a StrEnum of str."""
+
+    def structure(value: object, wanted: Any) -> object:
+        if wanted is kind:
+            return hook(value, wanted)
+        if _is_enum(wanted):
+            return _member(value, wanted)
+        raise TypeError(f"a setting cannot be of the type {wanted!r}; the settings class should say {kind.__name__}")
+
+    return structure
+
+
+def _member(value: object, kind: Any) -> object:
+    return one_of(value, [(member.value, member) for member in kind])
 
 
 def _is_enum(kind: Any) -> bool:
