@@ -13,27 +13,26 @@ import click
 
 from rapua_scheduler.cli.session import is_safe_mode, read_config
 from rapua_scheduler.host import Host
-from rapua_scheduler.logs import configure_logging
+from rapua_scheduler.logs import LogFormat, configure_logging
 
 
 @click.command("run")
 @click.option(
     "--log-format",
     type=click.Choice(["console", "json"]),
-    default="console",
-    show_default=True,
-    help="How log lines are written to standard error.",
+    help="How log lines are written to standard error. [default: log_format of the configuration, else console]",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Log more.")
 @click.pass_context
-def command(context: click.Context, *, log_format: str, verbose: bool) -> None:
+def command(context: click.Context, *, log_format: LogFormat | None, verbose: bool) -> None:
     """Run the host: every job at its times, until stopped.
 
     SIGTERM or SIGINT stops it: nothing new starts, running jobs are told to stop and given the grace
     period. A second signal shortens that. SIGHUP is ignored.
     """
-    configure_logging("json" if log_format == "json" else "console", level=logging.DEBUG if verbose else logging.INFO)
-    host = Host(read_config(context), safe_mode=is_safe_mode(context))
+    config = read_config(context)
+    configure_logging(log_format or config.log_format or "console", level=logging.DEBUG if verbose else logging.INFO)
+    host = Host(config, safe_mode=is_safe_mode(context))
     stop_on_signals(host)
     host.run()
     end_despite_threads()
