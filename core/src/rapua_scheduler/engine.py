@@ -66,6 +66,7 @@ class Engine:
         publish: Publish,
         lookahead: Callable[[Callable[[Answer], None]], Lookahead],
         new_run_id: Callable[[datetime], str],
+        longest_wait: float = LONGEST_WAIT,
     ) -> None:
         """Make an engine without jobs.
 
@@ -78,6 +79,7 @@ class Engine:
             lookahead: Makes what asks the next functions that are not built in, given where its
                 answers go.
             new_run_id: Makes the id of a run that is started at an instant.
+            longest_wait: Seconds that `tick` asks to wait for at most.
         """
         self._store = store
         self._clock = clock
@@ -86,6 +88,7 @@ class Engine:
         self._publish = publish
         self._lookahead = lookahead(self._answered)
         self._new_run_id = new_run_id
+        self._longest_wait = longest_wait
         self._timers: dict[str, _Timer] = {}
         self._heap: list[tuple[datetime, int, _Timer]] = []
         self._pushed = 0
@@ -112,9 +115,7 @@ class Engine:
     def run(self, grace: timedelta) -> None:
         """Tick until stopped; then cancel what is running and wait for it, at most *grace*."""
         while not self._stopping:
-            self._wakeup.clear()
-            seconds = self.tick()
-            self._clock.wait(self._wakeup, seconds)
+            self._clock.wait(self._wakeup, self.tick())
         self._runner.stop(grace)
         for timer in self._timers.values():
             self._say("Job stopped", timer)
@@ -124,14 +125,15 @@ class Engine:
         """Do everything that is due.
 
         Returns:
-            Seconds until the next tick is needed, at most 30.
+            Seconds until the next tick is needed, at most 30; zero if something came in meanwhile.
         """
+        self._wakeup.clear()
         self.take_in()
         self._note_ends()
         self._note_answers()
         waits = [self._runner.tick(), self._lookahead.tick(), self._ask_broken_again()]
-        wait = self._decide_due()
-        return min([wait, *(seconds for seconds in waits if seconds is not None)])
+        wait = min([self._decide_due(), *(seconds for seconds in waits if seconds is not None)])
+        return 0.0 if self._wakeup.is_set() else wait
 
     # -- jobs come in
 
@@ -232,9 +234,9 @@ class Engine:
             if not batch or not self._carry_out(batch, now):
                 break
         if not self._heap:
-            return LONGEST_WAIT
+            return self._longest_wait
         seconds = (self._heap[0][0] - self._clock.now()).total_seconds()
-        return min(max(0.0, seconds), LONGEST_WAIT)
+        return min(max(0.0, seconds), self._longest_wait)
 
     def _carry_out(self, batch: Sequence[tuple[_Timer, Stretch]], now: datetime) -> bool:
         if not batch:

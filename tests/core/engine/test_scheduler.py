@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rapua_scheduler.store.memory import MemoryStore
 
 from rapua_scheduler import JobContext, RunStatus, Scheduler, every
-from rapua_scheduler.store.memory import MemoryStore
 
 PATIENCE = 10.0
 
@@ -304,7 +304,7 @@ def test_an_observer_that_raises_hears_the_next_event_all_the_same(store: Memory
     ("answer", "problem"),
     [
         ("soon", "returned str"),
-        (datetime(2999, 1, 1), "without a zone"),  # noqa: DTZ001
+        (datetime(2999, 1, 1), "without a zone"),
         (datetime(1999, 1, 1, tzinfo=UTC), "not later"),
     ],
 )

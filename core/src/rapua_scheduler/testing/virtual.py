@@ -1,0 +1,109 @@
+"""The real engine on a clock that a test moves: days of a job's life in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from rapua_scheduler.engine import Engine
+from rapua_scheduler.events import Event
+from rapua_scheduler.executors.inline import InlineExecutor
+from rapua_scheduler.job import Job, NextFunction, RunFunction
+from rapua_scheduler.lookahead import Lookahead
+from rapua_scheduler.registry import RegisteredJob
+from rapua_scheduler.run_ids import RunIds
+from rapua_scheduler.runner import Runner
+from rapua_scheduler.store.memory import MemoryStore
+from rapua_scheduler.store.port import Store
+from rapua_scheduler.testing.clock import ManualClock
+
+_A_DAY = 86_400.0
+
+
+class _Publish:
+    def __init__(self, observe: Callable[[Event], object] | None) -> None:
+        self._observe = observe
+
+    @property
+    def is_heard(self) -> bool:
+        return self._observe is not None
+
+    def __call__(self, event: Event) -> None:
+        if self._observe is not None:
+            self._observe(event)
+
+
+class VirtualScheduler:
+    """Runs jobs as a `Scheduler` does, but in the caller's thread, as far as the test lets time pass.
+
+    Planner, engine, runner and store are the real ones; only the clock and the threads are not.
+
+    ```python
+    scheduler = VirtualScheduler(start=datetime(2026, 11, 1, tzinfo=UTC))
+    scheduler.add_job("Count", count, every(hours=6))
+    scheduler.advance(timedelta(days=1))
+    assert len(scheduler.store.runs()) == 4
+    ```
+
+    Attributes:
+        store: Where runs and gaps are recorded.
+        clock: The clock; use `advance` of the scheduler to let time pass with jobs running, and
+            `clock.advance` or `clock.step` to let it pass as if the host were down or its clock wrong.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        start: datetime,
+        timezone: tzinfo = UTC,
+        observe: Callable[[Event], object] | None = None,
+    ) -> None:
+        """Make a scheduler without jobs.
+
+        Args:
+            store: Where to record; in memory by default.
+            start: What the clock shows, aware.
+            timezone: The zone in which days and months begin.
+            observe: Called with every event.
+        """
+        self.store: Store = store if store is not None else MemoryStore()
+        self.clock = ManualClock(start)
+        executor = InlineExecutor()
+        publish = _Publish(observe)
+        runner = Runner(self.store, self.clock, lambda _: executor, zone=timezone, publish=publish)
+        self._engine = Engine(
+            self.store,
+            self.clock,
+            runner,
+            zone=timezone,
+            publish=publish,
+            lookahead=lambda deliver: Lookahead(self.clock, timezone, lambda _: executor, deliver),
+            new_run_id=RunIds().new,
+            longest_wait=_A_DAY,  # on this clock nothing passes unseen
+        )
+
+    def add_job(self, name: str, run: RunFunction, next: NextFunction, **policies: Any) -> Job:  # noqa: A002
+        """Add a job; see `Scheduler.add_job`."""
+        job = Job(name, run, next, **policies)
+        self.add([RegisteredJob(job)])
+        return job
+
+    def add(self, jobs: Iterable[RegisteredJob]) -> None:
+        """Add jobs with the plugin that brought each; they are recorded at the clock's time."""
+        self._engine.add(jobs)
+        self._settle()
+
+    def advance(self, duration: timedelta) -> None:
+        """Let *duration* pass; every job runs at its fire times, before the clock goes on."""
+        end = self.clock.monotonic() + duration.total_seconds()
+        wait = self._settle()
+        while (left := end - self.clock.monotonic()) > 0:
+            self.clock.advance(max(timedelta(seconds=min(wait, left)), timedelta(microseconds=1)))
+            wait = self._settle()
+
+    def _settle(self) -> float:
+        while (wait := self._engine.tick()) == 0:
+            pass
+        return wait
