@@ -24,7 +24,7 @@ class Silent:
         raise SystemExit("no representation")
 
 
-class Mute(Exception):
+class MuteError(Exception):
     def __str__(self) -> str:
         raise KeyboardInterrupt("no text")
 
@@ -85,7 +85,7 @@ def deep() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("a\ud800b\0c"), Mute(), ExceptionGroup("many", [ValueError("one"), TypeError("two")])]
+    "error", [ValueError("a\ud800b\0c"), MuteError(), ExceptionGroup("many", [ValueError("one"), TypeError("two")])]
 )
 def test_any_error_can_be_described_and_stored(error: BaseException) -> None:
     for text in (describe_error(error), summarize_error(error)):
