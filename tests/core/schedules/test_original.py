@@ -23,7 +23,8 @@ def system_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     time.tzset()
 
 
-def test_without_an_argument_the_next_midnight_of_the_system_is_meant(system_zone: ZoneInfo) -> None:
+@pytest.mark.usefixtures("system_zone")
+def test_without_an_argument_the_next_midnight_of_the_system_is_meant() -> None:
     before = datetime.now(UTC)
     fire_time = next_daily()
     after = datetime.now(UTC)
@@ -31,12 +32,13 @@ def test_without_an_argument_the_next_midnight_of_the_system_is_meant(system_zon
     assert fire_time is not None
     assert fire_time.astimezone(UTC) in {
         expected.astimezone(UTC)
-        for expected in (next_daily(before.astimezone(system_zone)), next_daily(after.astimezone(system_zone)))
+        for expected in (next_daily(before.astimezone(SYSTEM_ZONE)), next_daily(after.astimezone(SYSTEM_ZONE)))
         if expected is not None
     }
 
 
-def test_without_an_argument_the_next_first_of_a_month_of_the_system_is_meant(system_zone: ZoneInfo) -> None:
+@pytest.mark.usefixtures("system_zone")
+def test_without_an_argument_the_next_first_of_a_month_of_the_system_is_meant() -> None:
     before = datetime.now(UTC)
     fire_time = next_first_of_month()
     after = datetime.now(UTC)
@@ -45,8 +47,8 @@ def test_without_an_argument_the_next_first_of_a_month_of_the_system_is_meant(sy
     assert fire_time.astimezone(UTC) in {
         expected.astimezone(UTC)
         for expected in (
-            next_first_of_month(before.astimezone(system_zone)),
-            next_first_of_month(after.astimezone(system_zone)),
+            next_first_of_month(before.astimezone(SYSTEM_ZONE)),
+            next_first_of_month(after.astimezone(SYSTEM_ZONE)),
         )
         if expected is not None
     }

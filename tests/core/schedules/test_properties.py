@@ -38,7 +38,7 @@ def windows(draw: st.DrawFn) -> tuple[ZoneInfo, list[Stretch]]:
     return zone, stretches(zone, middle - FEW_DAYS, middle + FEW_DAYS)
 
 
-@settings(slow_draws, max_examples=1500)
+@settings(slow_draws, max_examples=1000)
 @given(windows(), rules(), st.lists(st.integers(-2 * DAY, 2 * DAY), max_size=5))
 def test_every_nominal_time_that_exists_fires_once(
     window: tuple[ZoneInfo, list[Stretch]], rule: Rule, moments: list[int]

@@ -149,6 +149,23 @@ def test_a_pattern_fires_from_the_first_matching_minute_after_a_gap_of_half_an_h
     ]
 
 
+def test_a_pattern_does_not_lose_the_start_of_the_hour_after_a_gap_of_half_an_hour() -> None:
+    found = fire_times(cron("*/15 3 * * *"), "Australia/Lord_Howe", "2019-10-06T00:00", "2019-10-06T03:15")
+
+    assert [fire_time for fire_time, _ in found] == ["2019-10-05T16:00:00Z", "2019-10-05T16:15:00Z"]
+
+
+def test_a_pattern_sees_two_changes_of_the_clock_that_cancel_out_within_a_week() -> None:
+    found = fire_times(cron("*/30 23 14 10 *"), "America/Recife", "2000-10-01T00:00", "2000-11-01T00:00")
+
+    assert [fire_time for fire_time, _ in found] == [
+        "2000-10-15T01:00:00Z",
+        "2000-10-15T01:30:00Z",
+        "2000-10-15T02:00:00Z",
+        "2000-10-15T02:30:00Z",
+    ]
+
+
 def test_an_interval_pays_no_heed_to_the_wall_clock() -> None:
     found = fire_times(every(hours=1), "Pacific/Auckland", "2024-04-07T01:30", "2024-04-07T03:30")
 

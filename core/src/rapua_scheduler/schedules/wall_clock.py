@@ -127,5 +127,4 @@ def _fire_time(nominal: datetime) -> datetime | None:
 
 
 def _written(wall: datetime) -> str:
-    text = wall.replace(tzinfo=None).isoformat()
-    return text.removesuffix(":00") if wall.second == wall.microsecond == 0 else text
+    return wall.replace(tzinfo=None).isoformat().removesuffix(":00")
