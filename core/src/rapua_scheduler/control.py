@@ -211,9 +211,9 @@ def history(
         UnknownJobError: Neither the store nor *known* has that key.
     """
     if job_key is not None and job_key not in known:
-        stored = [job.key for job in store.jobs()]
-        if job_key not in stored:
-            raise UnknownJobError(job_key, [*known, *stored])
+        recorded = {*known, *(job.key for job in store.jobs()), *store.last_runs()}
+        if job_key not in recorded:
+            raise UnknownJobError(job_key, tuple(recorded))
     runs = store.runs(job_key=job_key, since=since, statuses=FAILED if failed else None, limit=limit)
     gaps = () if failed else store.gaps(job_key=job_key, since=since, limit=limit)
     merged: list[Run | Gap] = [*runs, *gaps]
