@@ -1,0 +1,164 @@
+"""The lock file beside a store: whose store it is, which openings live, and which is the host's.
+
+Its locks are the operating system's, so they end with their process, however that ends. Of such locks
+POSIX says that they belong to the process, and that closing *any* descriptor of the file drops all of
+them. So a process opens the file once, however many openings of the store it has, and nothing else in
+it may open the file at all, not even to read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+from rapua_scheduler.errors import StoreError
+
+HOST = 0
+"""The byte that the active host has locked; byte n > 0 is that of owner n."""
+
+_HELD_ELSEWHERE = {errno.EACCES, errno.EAGAIN}
+_LONGEST_TEXT = 200
+
+_registry_lock = threading.RLock()
+_registry: dict[Path, LockFile] = {}
+
+
+def lock_path(store: Path) -> Path:
+    """Return the path of the lock file of the store at *store*."""
+    return store.with_name(f"{store.name}.lock")
+
+
+class LockFile:
+    """The lock file of one store, shared by all openings of the store in this process."""
+
+    def __init__(self, store: Path, descriptor: int) -> None:
+        """Use `share`; there must be one of these a file."""
+        self._store = store
+        self._descriptor = descriptor
+        self._held: set[int] = set()
+        self._users = 0
+
+    @classmethod
+    def share(cls, store: Path, store_id: str) -> LockFile:
+        """Return the lock file of the store at *store*; made if there is none, to be given back with `leave`.
+
+        Raises:
+            StoreError: It cannot be opened, or belongs to a store with another id.
+        """
+        with _registry_lock:
+            shared = _registry.get(store)
+            if shared is None:
+                shared = cls(store, _open(store))
+                try:
+                    shared._claim_for(store_id)
+                except BaseException:
+                    os.close(shared._descriptor)
+                    raise
+                _registry[store] = shared
+            else:
+                shared._claim_for(store_id)
+            shared._users += 1
+            return shared
+
+    def leave(self) -> None:
+        """Give it back; the last one that does closes it."""
+        with _registry_lock:
+            self._users -= 1
+            if not self._users:
+                if _registry.get(self._store) is self:
+                    del _registry[self._store]
+                os.close(self._descriptor)
+
+    def lock(self, byte: int) -> bool:
+        """Lock *byte* until `unlock` or the end of this process; False if somebody, here or elsewhere, has."""
+        with _registry_lock:
+            if byte in self._held or not self._try(byte):
+                return False
+            self._held.add(byte)
+            return True
+
+    def unlock(self, byte: int) -> None:
+        """Unlock *byte*, which this process has locked."""
+        with _registry_lock:
+            self._held.remove(byte)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
+
+    def is_locked(self, byte: int) -> bool:
+        """Tell whether somebody, here or elsewhere, has locked *byte*.
+
+        Looking takes the lock for a moment, so that of two processes that look at once one may be
+        told that it is locked.
+        """
+        with _registry_lock:
+            if byte in self._held:
+                return True
+            if not self._try(byte):
+                return True
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
+            return False
+
+    def _try(self, byte: int) -> bool:
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        except OSError as error:
+            if error.errno in _HELD_ELSEWHERE:
+                return False
+            raise StoreError(self._store, f"the file system of its lock file has no locks ({error})") from error
+        return True
+
+    def _claim_for(self, store_id: str) -> None:
+        path = lock_path(self._store)
+        try:
+            there = path.stat()
+        except OSError:
+            there = None
+        here = os.fstat(self._descriptor)
+        if there is None or (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
+            raise StoreError(self._store, f"its lock file {path} was deleted while in use; start this process anew")
+        expected = f"rapua-scheduler store {store_id}\n".encode()
+        text = os.pread(self._descriptor, _LONGEST_TEXT, 0)
+        if text == expected:
+            return
+        if not expected.startswith(text):  # not merely new, or cut off by a crash
+            raise StoreError(
+                self._store,
+                f"is not the store that its lock file {path} belongs to; put the right file back, or, if this one is "
+                "to take its place, stop everything that uses either and delete the lock file",
+            )
+        os.pwrite(self._descriptor, expected, 0)
+
+
+def _open(store: Path) -> int:
+    path = lock_path(store)
+    try:
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            _give_like(descriptor, store)
+            return descriptor
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(
+            store, f"its lock file {path} cannot be opened ({error.strerror}); make both writable for this user"
+        ) from error
+
+
+def _give_like(descriptor: int, store: Path) -> None:
+    """Give the lock file to the store's owner, so that a command run by root leaves it open to the host."""
+    status = store.stat()
+    with contextlib.suppress(PermissionError):
+        os.fchmod(descriptor, status.st_mode & 0o666)
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _forget() -> None:
+    global _registry_lock
+    _registry_lock = threading.RLock()
+    _registry.clear()
+
+
+# A forked child has the descriptors, and none of the locks.
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,151 @@
+"""What is read from the database."""
+
+# ruff: noqa: S608  statements are put together from constants; what comes from elsewhere is bound
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rapua_scheduler.errors import StoreError
+from rapua_scheduler.run import Gap, Run, RunStatus
+from rapua_scheduler.store.port import StoredJob
+from rapua_scheduler.store.problems import store_error
+from rapua_scheduler.store.rows import (
+    GAP_COLUMNS,
+    JOB_COLUMNS,
+    RUN_COLUMNS,
+    from_micros,
+    to_gap,
+    to_job,
+    to_micros,
+    to_run,
+)
+
+_UNFINISHED = {RunStatus.QUEUED, RunStatus.RUNNING}
+
+# A job's runs are a chain from its newest claim to its oldest. The conditions beyond the id keep a link
+# whose end was deleted from leading to a run that has come to have the same id.
+_CHAIN = """
+    WITH RECURSIVE chain AS (
+        SELECT runs.* FROM jobs JOIN runs ON runs.id = jobs.last_run AND runs.job_key = jobs.key WHERE jobs.key = ?
+        UNION ALL
+        SELECT runs.* FROM chain JOIN runs
+            ON runs.id = chain.previous AND runs.job_key = chain.job_key AND runs.id < chain.id
+    )
+"""
+
+
+class SqliteReader:
+    """The half of the store that only reads; it never waits for a commit."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Read through *connection*, which is closed with this.
+
+        Args:
+            path: Absolute path of the store's file.
+            connection: In autocommit mode, and of no other use.
+        """
+        self._path = path
+        self._reading = connection
+        self._one_at_a_time = threading.Lock()
+        self._is_reader_closed = False
+
+    @property
+    def path(self) -> Path:
+        """Absolute path of the store's file."""
+        return self._path
+
+    def jobs(self) -> Sequence[StoredJob]:
+        """See `Store.jobs`."""
+        rows = self._rows(f"SELECT {JOB_COLUMNS} FROM jobs WHERE mark IS NOT NULL ORDER BY key")
+        return [to_job(row) for row in rows]
+
+    def run(self, run_id: str) -> Run | None:
+        """See `Store.run`."""
+        rows = self._rows(f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = ?", run_id)
+        return to_run(rows[0]) if rows else None
+
+    def runs(
+        self,
+        *,
+        job_key: str | None = None,
+        since: datetime | None = None,
+        statuses: Collection[RunStatus] | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Run]:
+        """See `Store.runs`."""
+        terms: list[str] = []
+        arguments: list[object] = []
+        if since is not None:
+            terms.append("started_at >= ?")
+            arguments.append(to_micros(since))
+        if statuses is not None:
+            terms.append(f"status IN ({', '.join(repr(RunStatus(status).value) for status in statuses)})")
+            if _UNFINISHED.issuperset(statuses):
+                terms.append("status IN ('queued', 'running')")  # word for word as in the index of the unfinished
+        where = f"WHERE {' AND '.join(terms)}" if terms else ""
+        if job_key is not None:
+            statement = f"{_CHAIN} SELECT {RUN_COLUMNS} FROM chain {where}"
+            arguments.insert(0, job_key)
+        else:
+            statement = f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY id DESC"
+        return [to_run(row) for row in self._rows(f"{statement} LIMIT ?", *arguments, _or_all(limit))]
+
+    def last_runs(self) -> Mapping[str, Run]:
+        """See `Store.last_runs`."""
+        columns = ", ".join(f"runs.{column}" for column in RUN_COLUMNS.split(", "))
+        rows = self._rows(
+            f"SELECT {columns} FROM jobs JOIN runs ON runs.id = jobs.last_run AND runs.job_key = jobs.key ORDER BY key"
+        )
+        return {run.job_key: run for run in map(to_run, rows)}
+
+    def last_success(self, job_key: str) -> datetime | None:
+        """See `Store.last_success`."""
+        rows = self._rows(f"{_CHAIN} SELECT fire_time FROM chain WHERE status = 'succeeded' LIMIT 1", job_key)
+        return from_micros(rows[0][0]) if rows else None
+
+    def gaps(
+        self, *, job_key: str | None = None, since: datetime | None = None, limit: int | None = None
+    ) -> Sequence[Gap]:
+        """See `Store.gaps`."""
+        terms = ["last >= ?"]
+        arguments: list[object] = [_EARLIEST if since is None else to_micros(since)]
+        if job_key is not None:
+            terms.append("job_key = ?")
+            arguments.append(job_key)
+        statement = f"SELECT {GAP_COLUMNS} FROM gaps WHERE {' AND '.join(terms)} ORDER BY last DESC, id DESC LIMIT ?"
+        return [to_gap(row) for row in self._rows(statement, *arguments, _or_all(limit))]
+
+    def close(self) -> None:
+        """Let go of the file; calling it again does nothing."""
+        with self._one_at_a_time:
+            self._is_reader_closed = True
+            self._reading.close()
+
+    def _rows(self, statement: str, *arguments: object) -> list[Any]:
+        with self._exclusively() as connection:
+            return connection.execute(statement, arguments).fetchall()
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[sqlite3.Connection]:
+        with self._one_at_a_time:
+            if self._is_reader_closed:
+                raise StoreError(self._path, "is closed; open it again")
+            try:
+                yield self._reading
+            except sqlite3.Error as error:
+                raise store_error(self._path, error) from error
+
+
+_EARLIEST = -(2**63)
+_ALL = -1
+
+
+def _or_all(limit: int | None) -> int:
+    return _ALL if limit is None else limit
