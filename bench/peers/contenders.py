@@ -31,13 +31,18 @@ class Ours:
             self._folder = Path(tempfile.mkdtemp(prefix="bench-"))
             self._store = SqliteStore.open(self._folder / "store.db", create=True, clock=SystemClock())
         self._scheduler = Scheduler(self._store, timezone=UTC)
+        self._schedules: dict[float, Any] = {}
 
     def add(self, number: int, due: float) -> None:
-        from rapua_scheduler import every
+        schedule = self._schedules.get(due)
+        if schedule is None:  # schedules are values: jobs may share one
+            from rapua_scheduler import every
 
-        hit = self._hit
-        anchor = datetime.fromtimestamp(due, UTC)
-        self._scheduler.add_job(f"job {number}", lambda ctx: hit(number), every(days=1, anchor=anchor))
+            schedule = self._schedules[due] = every(days=1, anchor=datetime.fromtimestamp(due, UTC))
+        self._scheduler.add_job(f"job {number}", self._run, schedule)
+
+    def _run(self, ctx: Any) -> None:
+        self._hit(int(ctx.job_key[4:]))
 
     def start(self) -> None:
         self._scheduler.start()

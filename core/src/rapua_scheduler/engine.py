@@ -48,6 +48,10 @@ class _Timer:
         self.question = 0
         self.failures = 0
 
+    def __lt__(self, other: _Timer) -> bool:
+        """Leave the order of equal heap entries open."""
+        return False
+
 
 class Engine:
     """Starts the runs of its jobs at their fire times.
@@ -90,9 +94,8 @@ class Engine:
         self._new_run_id = new_run_id
         self._longest_wait = longest_wait
         self._timers: dict[str, _Timer] = {}
-        self._heap: list[tuple[datetime, int, _Timer]] = []
-        self._pushed = 0
-        self._ask_again: list[tuple[float, int, _Timer]] = []
+        self._heap: list[tuple[datetime, str, _Timer]] = []
+        self._ask_again: list[tuple[float, str, _Timer]] = []
         self._added: deque[RegisteredJob] = deque()
         self._ended: deque[str] = deque()
         self._answers: deque[Answer] = deque()
@@ -286,9 +289,8 @@ class Engine:
     def _set_aside(self, timer: _Timer, error: BrokenNextError) -> None:
         timer.failures += 1
         seconds = min(_SHORTEST_BACKOFF * 2 ** (timer.failures - 1), _LONGEST_BACKOFF)
-        self._pushed += 1
-        heapq.heappush(self._ask_again, (self._clock.monotonic() + seconds, self._pushed, timer))
         job = timer.registered.job
+        heapq.heappush(self._ask_again, (self._clock.monotonic() + seconds, job.key, timer))
         _log.error("Next function failed", job=job.name, job_key=job.key, problem=error.problem, ask_again_s=seconds)
         if self._publish.is_heard:
             self._publish(JobBroken(job.key, error.problem))
@@ -312,8 +314,7 @@ class Engine:
     def _push(self, timer: _Timer, *, sort: bool = True) -> None:
         if timer.due is None:
             return
-        self._pushed += 1
-        entry = (timer.due, self._pushed, timer)
+        entry = (timer.due, timer.registered.job.key, timer)  # jobs due at one instant go by key
         if sort:
             heapq.heappush(self._heap, entry)
         else:

@@ -74,15 +74,24 @@ def _first_line_of_docstring(run: RunFunction) -> str:
     return lines[0].strip() if lines else ""
 
 
-def _choice(kind: type[_E]) -> Callable[[_E | str], _E]:
-    def convert(value: _E | str) -> _E:
-        try:
-            return kind(value)
-        except ValueError:
-            choices = ", ".join(f'"{member}"' for member in kind)
-            raise InvalidJobError(kind.__name__.lower(), f"{value!r} is none of {choices}") from None
+def _choice(field: str, kind: type[_E], value: _E | str) -> _E:
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(f'"{member}"' for member in kind)
+        raise InvalidJobError(field, f"{value!r} is none of {choices}") from None
 
-    return convert
+
+def _overlap(value: Overlap | str) -> Overlap:
+    return _choice("overlap", Overlap, value)
+
+
+def _isolation(value: Isolation | str) -> Isolation:
+    return _choice("isolation", Isolation, value)
+
+
+def _if_unfinished(value: IfUnfinished | str) -> IfUnfinished:
+    return _choice("if_unfinished", IfUnfinished, value)
 
 
 def _catch_up(value: CatchUp | str) -> CatchUp:
@@ -109,7 +118,7 @@ def _timeout(value: timedelta | str | None) -> timedelta | None:
     return value
 
 
-@frozen(eq=False)
+@frozen(eq=False, weakref_slot=False)  # there may be a hundred thousand of them
 class Job:
     """A job: what it is called, what it does, and when.
 
@@ -145,11 +154,11 @@ class Job:
     key: str = field(kw_only=True)
     description: str = field(kw_only=True)
     catch_up: CatchUp = field(default=_CATCH_UP["latest"], converter=_catch_up, kw_only=True)
-    overlap: Overlap = field(default=Overlap.SKIP, converter=_choice(Overlap), kw_only=True)
+    overlap: Overlap = field(default=Overlap.SKIP, converter=_overlap, kw_only=True)
     retry: Retry = field(default=_RETRY_NEVER, converter=_retry, kw_only=True)
     timeout: timedelta | None = field(default=None, converter=_timeout, kw_only=True)
-    isolation: Isolation = field(default=Isolation.THREAD, converter=_choice(Isolation), kw_only=True)
-    if_unfinished: IfUnfinished = field(default=IfUnfinished.RERUN, converter=_choice(IfUnfinished), kw_only=True)
+    isolation: Isolation = field(default=Isolation.THREAD, converter=_isolation, kw_only=True)
+    if_unfinished: IfUnfinished = field(default=IfUnfinished.RERUN, converter=_if_unfinished, kw_only=True)
     concurrency_key: str | None = field(default=None, kw_only=True)
     supports_dry_run: bool = field(default=False, kw_only=True)
     check: CheckFunction | None = field(default=None, kw_only=True)

@@ -23,7 +23,7 @@ _BEFORE_HANDLERS: list[Any] = [
 ]
 
 
-def get_logger(name: str = ROOT, **bound: object) -> Any:
+def get_logger(name: str = ROOT, **bound: Any) -> Any:
     """Return a structlog logger whose lines go to the standard library's logger *name*.
 
     It is silent until the application configures `logging`, as a library's should be; the host

@@ -11,7 +11,7 @@ from rapua_scheduler.job import Job
 from rapua_scheduler.schedules import BuiltInSchedule
 
 
-@frozen(eq=False)
+@frozen(eq=False, weakref_slot=False)
 class RegisteredJob:
     """A job and where it came from.
 

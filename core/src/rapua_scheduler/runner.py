@@ -26,6 +26,9 @@ from rapua_scheduler.store.port import Store
 RECORD_AGAIN_AFTER = 1.0
 """Seconds after which an outcome that the store refused is handed to it again."""
 
+RECORD_WITHIN = 10.0
+"""Seconds that `stop` waits for the store to record the last outcomes."""
+
 _log = get_logger("rapua_scheduler.runner")
 _job_log = get_logger("rapua_scheduler.job")
 _level = logging.getLogger("rapua_scheduler.runner")
@@ -144,6 +147,8 @@ class Runner:
         self._unrecorded: deque[tuple[Attempt, Outcome]] = deque()
         self._record_again_at = 0.0
         self._all_settled = threading.Event()
+        self._recording: set[str] = set()
+        self._all_recorded = threading.Event()
         self.wake: Callable[[], None] = lambda: None
 
     @property
@@ -213,6 +218,9 @@ class Runner:
                 problem="it did not end within the grace period",
             )
             self._settle(attempt, Outcome(RunStatus.INTERRUPTED, self._clock.now(), error="the host stopped"))
+        self._all_recorded.clear()
+        if self._recording:
+            self._clock.wait(self._all_recorded, RECORD_WITHIN)
 
     def cut_grace(self) -> None:
         """End the wait of `stop` at once; may be called from any thread."""
@@ -316,6 +324,9 @@ class Runner:
                 _log.error("Outcome not recorded", run_id=attempt.run.run_id, problem=summarize_error(error))
                 self.wake()
                 return
+            self._recording.discard(attempt.run.run_id)
+            if not self._recording:
+                self._all_recorded.set()
             if accepted and self._publish.is_heard:
                 self._publish(
                     RunFinished(
@@ -330,6 +341,7 @@ class Runner:
                 )
             attempt.arrive()
 
+        self._recording.add(attempt.run.run_id)
         self._store.finish(attempt.run.run_id, attempt.run.attempt, outcome, then)
 
 

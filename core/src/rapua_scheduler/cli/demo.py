@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -74,7 +75,7 @@ class _Audience:
     """Hears what the host does, and knows when all of its jobs have run."""
 
     def __init__(self) -> None:
-        self.when_done = lambda: None
+        self.when_done: Callable[[], None] = lambda: None
         self._left: set[str] = set()
 
     def __call__(self, event: Event) -> None:

@@ -59,5 +59,6 @@ class ExecutorPools:
 
     def close(self) -> None:
         """Execute nothing more."""
-        for executor in (*self._threads.values(), *self._loops.values(), *self._helpers.values()):
+        executors: list[Executor] = [*self._threads.values(), *self._loops.values(), *self._helpers.values()]
+        for executor in executors:
             executor.close()
