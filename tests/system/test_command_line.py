@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -244,7 +243,7 @@ def test_a_second_host_is_told_who_is_active_and_ends(
     assert second.returncode == 75
     assert str(host.pid) in second.stderr
     host.kill()
-    host.wait()
+    host.communicate()
     third = start("run")
     wait_for("Next run scheduled", third)
 
@@ -309,9 +308,9 @@ def test_check_finds_a_good_site_good_and_a_missing_database_missing(command_lin
 def test_a_closed_pipe_is_no_traceback(command_line: CommandLine) -> None:
     process = command_line.start("upcoming", "--count", "5000")
     assert process.stdout is not None
-    os.close(process.stdout.fileno())
-
     assert process.stderr is not None
-    assert "Traceback" not in process.stderr.read()
-    process.stdout = None
+    process.stdout.close()
+
+    with process.stderr:
+        assert "Traceback" not in process.stderr.read()
     process.wait(PATIENCE)

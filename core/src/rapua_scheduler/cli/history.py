@@ -8,9 +8,9 @@ import click
 
 from rapua_scheduler.cli.render import counts, json_option, moment, one_line, show_json, show_table
 from rapua_scheduler.cli.session import open_session, parse_instant
-from rapua_scheduler.config import Config
 from rapua_scheduler.control import gap_fields, history, run_fields
 from rapua_scheduler.run import Gap, Run
+from rapua_scheduler.store.memory import MemoryStore
 
 
 @click.command("history")
@@ -31,11 +31,8 @@ def command(
     """
     with open_session(context) as session:
         zone = session.config.timezone
-        if session.store is None:
-            _no_store(session.config, as_json=as_json)
-            return
         entries = history(
-            session.store,
+            session.store if session.store is not None else MemoryStore(),
             tuple(session.plugins.registry),
             job_key=job,
             since=parse_instant(since, session.config) if since else None,
@@ -75,10 +72,3 @@ def _row(entry: Run | Gap, zone: tzinfo) -> tuple[str, ...]:
         moment(entry.started_at, zone),
         one_line(entry.error) or counts(entry.result),
     )
-
-
-def _no_store(config: Config, *, as_json: bool) -> None:
-    if as_json:
-        show_json([])
-    else:
-        click.echo(f"nothing has run yet: there is no store at {config.state}")
