@@ -142,6 +142,21 @@ class SiteError(RapuaSchedulerError):
     """The site a job works on lacks something the job needs, or cannot be read."""
 
 
+class FolderNotEmptyError(RapuaSchedulerError):
+    """A folder that is to be filled holds something already.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"folder {self.path} is not empty; name one that is, or that does not exist yet"
+
+
 class ContextClosedError(RapuaSchedulerError):
     """A job's context was used after its run had ended.
 
