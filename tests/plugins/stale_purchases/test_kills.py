@@ -47,7 +47,7 @@ def test_kill_9_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     stale = stale_by_oracle(before, named_in(site), CUTOFF)
     cut_short = 0
 
-    for _ in range(7):
+    for _ in range(6):
         count = len(purchases_in(site))
         was_killed = killed_after(tmp_path, rng.uniform(0, 0.1)) == -signal.SIGKILL
         left = purchases_in(site)

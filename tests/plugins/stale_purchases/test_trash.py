@@ -119,12 +119,16 @@ def test_a_site_without_a_place_for_the_trash_is_refused(tmp_path: Path) -> None
     assert len(purchases_in(site)) == 1
 
 
-def test_a_trash_in_the_public_uploads_folder_is_refused(tmp_path: Path) -> None:
-    site = new_site(tmp_path, uploads_dir=tmp_path / "static" / "uploads")
+@pytest.mark.parametrize(
+    ("uploads", "trash"),
+    [("static/uploads", "static/uploads/trash"), ("static/uploads", "x/../static/trash"), ("files", "files")],
+)
+def test_a_trash_that_the_site_shows_to_everybody_is_refused(tmp_path: Path, uploads: str, trash: str) -> None:
+    site = new_site(tmp_path, uploads_dir=tmp_path / uploads)
     insert(site, [purchase()])
-    job = stale_job(site, trash_dir=tmp_path / "static" / "x" / ".." / "uploads" / "trash")
+    job = stale_job(site, trash_dir=tmp_path / trash)
 
-    with pytest.raises(SiteError, match="public"):
+    with pytest.raises(SiteError, match="to everybody"):
         run_job(job, fire_time=FIRE)
 
     assert len(purchases_in(site)) == 1

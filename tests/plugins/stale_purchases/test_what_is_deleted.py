@@ -172,9 +172,10 @@ def test_the_status_is_compared_exactly_whatever_the_column_does(tmp_path: Path)
         db.execute(schema.replace("'pending'", "'pending' COLLATE NOCASE"))
     insert(site, [purchase(status=status) for status in ("pending", "Pending", "FAILED", "failed")])
 
-    run_on(site)
+    result = run_on(site)
 
     assert sorted(row["status"] for row in purchases_in(site).values()) == ["FAILED", "Pending"]
+    assert (result["examined"], result["deleted"]) == (2, 2)
 
 
 def test_seven_days_are_of_24_hours_when_the_clocks_change(tmp_path: Path) -> None:

@@ -109,8 +109,14 @@ def trash_folder(site: Site, settings: StalePurchasesSettings) -> Path:
                 "set trash_dir under [rapua_scheduler.plugins.stale_purchases]"
             )
         folder = site.state_dir / "trash" / _KIND
-    if site.uploads_dir is not None and folder.resolve().is_relative_to(site.uploads_dir.resolve()):
-        raise SiteError(f"the trash {folder} lies in the uploads folder, which is public: set trash_dir")
+    if site.uploads_dir is not None:
+        uploads = site.uploads_dir.resolve()
+        served = uploads.parent if uploads.parent.name == "static" else uploads
+        if folder.resolve().is_relative_to(served):
+            raise SiteError(
+                f"the trash {folder} lies in {served}, which the site shows to everybody, so no purchase is deleted; "
+                "set trash_dir under [rapua_scheduler.plugins.stale_purchases]"
+            )
     return folder
 
 
