@@ -216,6 +216,22 @@ def test_a_cancelled_run_ends_between_two_transactions(tmp_path: Path, cancel_at
     assert {row["id"] for row in thrown_away(trash_files(plain))} == {row["id"] for row in rows} - left.keys()
 
 
+def test_what_was_not_deleted_is_marked_when_a_run_is_cancelled_before_a_lock(tmp_path: Path) -> None:
+    plain = new_site(tmp_path)
+    insert(plain, [purchase() for _ in range(300)])
+    assert plain.database is not None
+    cancellation = Cancellation()
+    site = CountingSite.like(plain, lambda _: cancellation.cancel("stop"))
+    with closing(sqlite3.connect(plain.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(JobCancelled):
+            run_on(site, cancellation=cancellation)
+
+    assert len(trash_files(plain)) == 1
+    assert thrown_away(trash_files(plain)) == []
+
+
 def test_a_run_that_is_cancelled_beforehand_deletes_nothing(tmp_path: Path) -> None:
     site = new_site(tmp_path)
     insert(site, [purchase()])

@@ -60,9 +60,12 @@ def test_whole_rows_are_in_the_trash_with_every_type_kept(tmp_path: Path) -> Non
     assert all(same(thrown[row["id"]], row) for row in gone)
 
 
-def test_rows_are_on_the_disk_before_they_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [1, 250])
+def test_rows_are_on_the_disk_before_they_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     plain = new_site(tmp_path)
-    insert(plain, [purchase() for _ in range(250)])
+    insert(plain, [purchase() for _ in range(count)])
     site = WatchedSite(database=plain.database, state_dir=plain.state_dir)
     synced: set[bytes] = set()
     real_fsync = os.fsync
@@ -85,10 +88,10 @@ def test_rows_are_on_the_disk_before_they_are_deleted(tmp_path: Path, monkeypatc
 
     result = run_on(site)
 
-    assert result["deleted"] == 250
+    assert result["deleted"] == count
     assert deleted_unsynced == []
-    assert batches[0] == 100
-    assert batches[-1] == 250
+    assert batches[0] == min(count, 100)
+    assert batches[-1] == count
 
 
 @pytest.mark.parametrize("failing", ["fsync", "open"])
@@ -204,6 +207,7 @@ def test_only_trash_of_our_own_that_is_old_enough_is_removed(tmp_path: Path) -> 
         "notes.jsonl": "my notes\n",
         "list.jsonl": "[]\n",
         "empty.jsonl": "",
+        "deep.jsonl": "[" * 5000,
         "other.jsonl": json.dumps({"trash": "orphaned-uploads", "written_at": written_at}) + "\n",
         "naive.jsonl": json.dumps({"trash": "stale-purchases", "written_at": "2020-01-01T00:00:00"}) + "\n",
         "never.jsonl": json.dumps({"trash": "stale-purchases", "written_at": "once"}) + "\n",
@@ -224,6 +228,28 @@ def test_only_trash_of_our_own_that_is_old_enough_is_removed(tmp_path: Path) -> 
 
     assert set(trash_files(site)) == everything - {ours}
     assert (tmp_path / "kept.jsonl").exists()
+
+
+def test_old_trash_that_cannot_be_removed_does_not_keep_the_job_from_its_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = new_site(tmp_path)
+    insert(site, [purchase()])
+    run_on(site)
+    insert(site, [purchase()])
+    later = FIRE + timedelta(days=91)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    result = run_on(site, fire_time=later)
+    monkeypatch.undo()
+
+    assert (result["deleted"], result["trash_removed"], len(trash_files(site))) == (1, 0, 2)
+    [warning] = [record.msg for record in caplog.records]
+    assert isinstance(warning, dict)
+    assert warning["event"] == "Old trash not removed"
 
 
 def restore(site: Site, folder: Path, *wanted: str) -> str:

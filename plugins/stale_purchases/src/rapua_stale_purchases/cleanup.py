@@ -9,7 +9,7 @@ from datetime import UTC
 
 from attrs import asdict, define
 
-from rapua_scheduler import JobContext, Site, SiteError, is_busy
+from rapua_scheduler import JobCancelled, JobContext, Site, SiteError, is_busy
 from rapua_stale_purchases.purchases import Purchase, Verdict, delete, require_tables, unfinished_purchases
 from rapua_stale_purchases.settings import StalePurchasesSettings
 from rapua_stale_purchases.trash import Trash, open_trash, remove_expired, trash_folder
@@ -93,7 +93,7 @@ def delete_stale_purchases(ctx: JobContext, site: Site, settings: StalePurchases
     # in UTC, because subtracting from a local time would count local days, not 24 hours each
     cutoff = min(ctx.fire_time, ctx.now()).astimezone(UTC) - settings.max_age
     if not ctx.dry_run:
-        counts.trash_removed = remove_expired(folder, ctx.now(), settings.trash_for)
+        counts.trash_removed = remove_expired(folder, ctx, settings.trash_for)
 
     with site.read() as db, open_trash(folder, ctx) as trash:
         stale = _stale(ctx, unfinished_purchases(db), counts, judge=lambda purchase: purchase.judge(cutoff))
@@ -158,6 +158,9 @@ def _delete_batch(
 
     try:
         kept, seconds = site.transact(work, sleep=ctx.sleep)
+    except JobCancelled:  # while it waited for a lock
+        trash.mark_kept(lines)
+        raise
     except sqlite3.OperationalError as error:
         if not is_busy(error):
             raise

@@ -120,18 +120,23 @@ def trash_folder(site: Site, settings: StalePurchasesSettings) -> Path:
     return folder
 
 
-def remove_expired(folder: Path, now: datetime, keep_for: timedelta) -> int:
+def remove_expired(folder: Path, ctx: JobContext, keep_for: timedelta) -> int:
     """Remove the trash files in *folder* that are older than *keep_for*, and nothing that is not one.
+
+    One that cannot be read or removed is logged, and stays.
 
     Returns:
         How many were removed.
     """
     removed = 0
     for path in sorted(folder.glob("*.jsonl")):
-        written_at = _written_at(path)
-        if written_at is not None and now - written_at > keep_for:
-            path.unlink()
-            removed += 1
+        try:
+            written_at = _written_at(path)
+            if written_at is not None and ctx.now() - written_at > keep_for:
+                path.unlink()
+                removed += 1
+        except OSError as error:
+            ctx.log.warning("Old trash not removed", path=str(path), error=str(error))
     return removed
 
 
@@ -146,7 +151,7 @@ def _written_at(path: Path) -> datetime | None:
         if header["trash"] != _KIND:
             return None
         written_at = datetime.fromisoformat(header["written_at"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return written_at if written_at.tzinfo else None
 
