@@ -36,9 +36,7 @@ def open_for_writing(path: Path, *, create: bool) -> tuple[sqlite3.Connection, s
     Raises:
         StoreError: It cannot be used as it is; says what to do.
     """
-    # The lock file is made after the store: if it is there now, then so was the store, at some time.
-    had_lock_file = lock_path(path).exists()
-    _check_presence(path, create=create, had_lock_file=had_lock_file)
+    had_lock_file = _check_presence(path, create=create)
     with _opened(path, "rwc" if create else "rw") as connection:
         if _is_empty(path, connection) and (had_lock_file or not create):
             raise _missing(path, "is empty", had_lock_file=had_lock_file)
@@ -56,17 +54,22 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: It is not there, or cannot be used as it is; says what to do.
     """
-    _check_presence(path, create=False, had_lock_file=lock_path(path).exists())
+    had_lock_file = _check_presence(path, create=False)
     try:
-        return _checked_for_reading(path, "ro")
+        return _checked_for_reading(path, "ro", had_lock_file=had_lock_file)
     except StoreError as error:
         # To share a file in WAL mode takes files beside it, which must be there or be made. If nobody
         # may make them here, then nobody writes, and what is in the file is all there is.
         cause = error.__cause__
-        is_read_only = isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF in _NO_WAY_TO_SHARE
-        if not is_read_only or _has_content(_wal_path(path)):
+        if not isinstance(cause, sqlite3.Error) or cause.sqlite_errorcode & 0xFF not in _NO_WAY_TO_SHARE:
             raise
-        return _checked_for_reading(path, "ro&immutable=1")
+        if _has_content(_wal_path(path)):
+            raise StoreError(
+                path,
+                f"its latest changes, in {_wal_path(path)}, can only be read by who may write to {path.parent}; "
+                "use the host's user",
+            ) from error
+        return _checked_for_reading(path, "ro&immutable=1", had_lock_file=had_lock_file)
 
 
 def open_second(path: Path) -> sqlite3.Connection:
@@ -82,10 +85,10 @@ def open_second(path: Path) -> sqlite3.Connection:
 _NO_WAY_TO_SHARE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
-def _checked_for_reading(path: Path, mode: str) -> sqlite3.Connection:
+def _checked_for_reading(path: Path, mode: str, *, had_lock_file: bool) -> sqlite3.Connection:
     with _opened(path, mode) as connection:
         if _is_empty(path, connection):
-            raise _missing(path, "is empty", had_lock_file=lock_path(path).exists())
+            raise _missing(path, "is empty", had_lock_file=had_lock_file)
         version = read_version(connection)
         if version < VERSION:
             raise StoreError(
@@ -115,16 +118,23 @@ def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, (sqlite3.Error, OSError)):
             raise store_error(path, error) from error
         raise
 
 
-def _check_presence(path: Path, *, create: bool, had_lock_file: bool) -> None:
-    if path.exists():
+def _check_presence(path: Path, *, create: bool) -> bool:
+    """Refuse what is no file, or missing and not to be created; return whether there is a lock file."""
+    try:
+        # The lock file is made after the store: if it is there now, then so was the store, at some time.
+        had_lock_file = lock_path(path).exists()
+        is_there = path.exists()
+    except OSError as error:
+        raise store_error(path, error) from error
+    if is_there:
         if not path.is_file():
             raise StoreError(path, "is not a file; name the file that `state` is to be kept in")
-        return
+        return had_lock_file
     if had_lock_file or not create:
         raise _missing(path, "does not exist", had_lock_file=had_lock_file)
     if not path.parent.is_dir():
@@ -135,6 +145,7 @@ def _check_presence(path: Path, *, create: bool, had_lock_file: bool) -> None:
             f"does not exist, but its latest changes do, in {_wal_path(path)}; restore the file, or delete that one "
             "if the history is really to be forgotten",
         )
+    return had_lock_file
 
 
 def _missing(path: Path, what: str, *, had_lock_file: bool) -> StoreError:

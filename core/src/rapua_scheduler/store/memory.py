@@ -290,12 +290,18 @@ class MemoryStore:
         run = self._runs.get(run_id)
         if run is None or run.attempt != attempt or run.status is not RunStatus.RUNNING:
             return False
-        self._runs[run_id] = evolve(
-            run,
-            status=outcome.status,
-            finished_at=_utc(outcome.finished_at),
-            result=None if outcome.result is None else dict(outcome.result),
-            error=None if outcome.error is None else storable_error(outcome.error),
+        self._runs[run_id] = Run(
+            run_id,
+            run.job_key,
+            run.fire_time,
+            run.fire_key,
+            run.trigger,
+            outcome.status,
+            attempt,
+            run.started_at,
+            _utc(outcome.finished_at),
+            None if outcome.result is None else dict(outcome.result),
+            None if outcome.error is None else storable_error(outcome.error),
         )
         history = self._histories[run.job_key]
         history.unfinished -= 1

@@ -35,6 +35,9 @@ _TEXTS = {
 
 def store_error(path: Path, error: Exception) -> StoreError:
     """Return *error*, which an operation on the store's file met, as one of ours."""
-    code = getattr(error, "sqlite_errorcode", None)
-    text = _TEXTS.get(code & 0xFF, "failed: {error}") if isinstance(code, int) else "failed: {error}"
+    text = "failed: {error}"
+    if isinstance(error, PermissionError):
+        text = _NO_ACCESS
+    elif isinstance(error, sqlite3.Error) and hasattr(error, "sqlite_errorcode"):  # not those of the module itself
+        text = _TEXTS.get(error.sqlite_errorcode & 0xFF, text)
     return StoreError(path, text.format(error=error, path=path, parent=path.parent))

@@ -1,0 +1,102 @@
+"""What the store in memory does beyond what every store must: it forgets, and it is lean."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import pytest
+from attrs import evolve
+
+from rapua_scheduler.run import RunStatus, Trigger
+from rapua_scheduler.store.memory import MemoryStore
+from rapua_scheduler.testing.store_conformance import START, finish, not_to_run, some_gap, some_job, some_run, to_run
+
+
+def test_the_newest_finished_runs_of_each_job_are_kept() -> None:
+    store = MemoryStore(keep_runs=3)
+    store.declare([some_job("sweep"), some_job("mop")], START)
+    store.decide([to_run(1, "mop")])
+    finish(store, some_run(1, "mop").run_id)
+
+    for hour in range(1, 10):
+        store.decide([to_run(hour)])
+        finish(store, some_run(hour).run_id)
+
+    assert [run.run_id for run in store.runs(job_key="sweep")] == [f"sweep-schedule-{hour}" for hour in (9, 8, 7)]
+    assert len(store.runs(job_key="mop")) == 1
+    assert store.run("sweep-schedule-1") is None
+
+
+def test_runs_that_go_on_are_kept_however_old() -> None:
+    store = MemoryStore(keep_runs=1)
+    store.declare([some_job()], START)
+    for hour in range(1, 6):
+        store.decide([to_run(hour)])
+
+    for hour in (5, 4, 3):
+        finish(store, some_run(hour).run_id)
+
+    assert [(run.run_id[-1], run.status) for run in store.runs()] == [
+        ("5", RunStatus.SUCCEEDED),
+        ("2", RunStatus.RUNNING),
+        ("1", RunStatus.RUNNING),
+    ]
+
+
+def test_a_claim_whose_run_is_forgotten_is_still_not_given_again() -> None:
+    store = MemoryStore(keep_runs=1)
+    store.declare([some_job()], START)
+    for hour in range(1, 5):
+        store.decide([to_run(hour)])
+        finish(store, some_run(hour).run_id)
+
+    again = [evolve(to_run(hour), run=evolve(some_run(hour), run_id=f"again-{hour}")) for hour in range(1, 5)]
+
+    assert store.decide(again) == [False] * 4
+
+
+def test_a_forgotten_run_by_hand_leaves_the_claim_of_its_fire_key() -> None:
+    store = MemoryStore(keep_runs=1)
+    store.declare([some_job()], START)
+    store.claim(some_run(1, trigger=Trigger.MANUAL))
+    store.decide([to_run(1)])
+    finish(store, some_run(1, trigger=Trigger.MANUAL).run_id)
+    finish(store, some_run(1).run_id)
+
+    same_key_later = evolve(some_run(2), fire_key=some_run(1).fire_key)
+
+    assert store.decide([evolve(to_run(2), run=same_key_later)]) == [False]
+
+
+def test_the_newest_gaps_of_each_job_are_kept() -> None:
+    store = MemoryStore(keep_runs=2)
+    store.declare([some_job()], START)
+
+    for hour in range(1, 6):
+        store.decide([not_to_run(hour, some_gap(hour, detail=str(hour)))])
+
+    assert [gap.detail for gap in store.gaps()] == ["5", "4"]
+
+
+def test_nothing_is_not_enough_to_keep() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        MemoryStore(keep_runs=0)
+
+
+def test_a_registered_job_costs_little() -> None:
+    jobs = [some_job(f"job-{number}") for number in range(10_000)]
+    store = MemoryStore()
+    tracemalloc.start()
+    gc.collect()
+    before, _ = tracemalloc.get_traced_memory()
+
+    stored = store.declare(jobs, START)
+    marks = {stored[job.job.key].mark for job in jobs}
+
+    gc.collect()
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert marks == {START}
+    assert (after - before) / 10_000 < 250
+    assert (peak - before) / 10_000 < 400
