@@ -1,0 +1,1 @@
+"""The job: its flow, one batch of it, its pace and its counts."""

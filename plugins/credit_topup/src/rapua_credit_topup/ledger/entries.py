@@ -1,0 +1,74 @@
+"""Our audit rows: one for each user and period, in the original's words."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from attrs import frozen
+
+from rapua_credit_topup.accounts import Account
+from rapua_credit_topup.ledger.ids import bounds
+from rapua_credit_topup.period import Period
+
+COLUMNS = ("id", "created_at", "user_id", "credits", "reason", "credit_purchase_id")
+
+REASON = "Monthly free credit top-up"
+"""How the reason of every monthly top-up begins, ours and the original's."""
+
+_LARGEST = 2**63 - 1
+
+
+@frozen
+class Entry:
+    """One audit row.
+
+    Attributes:
+        entry_id: Its primary key, derived from the period and the user.
+        user_id: The user that it credits.
+        credits: By how much.
+        reason: The original's wording.
+    """
+
+    entry_id: str
+    user_id: str
+    credits: int
+    reason: str
+
+    @classmethod
+    def for_account(cls, account: Account, entry_id: str) -> Entry:
+        """Return the row, under *entry_id*, that tells of raising *account* to its limit."""
+        return cls(entry_id, account.user_id, account.missing, f"{REASON}: topped up to {account.limit}")
+
+    def insert(self, db: sqlite3.Connection, created_at: str) -> bool:
+        """Insert the row, or do nothing if its id is taken; tell which."""
+        return (
+            db.execute(
+                "INSERT INTO credit_adjustments (id, created_at, user_id, credits, reason)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                (self.entry_id, created_at, self.user_id, self.credits, self.reason),
+            ).rowcount
+            == 1
+        )
+
+    def is_free(self, db: sqlite3.Connection) -> bool:
+        """Tell whether `insert` would insert."""
+        return self._holder(db) is None
+
+    def is_held_by_its_own(self, db: sqlite3.Connection) -> bool:
+        """Tell whether the row that has this id is a top-up of the same user."""
+        holder = self._holder(db)
+        return holder is not None and holder[0] == self.user_id and str(holder[1]).startswith(REASON)
+
+    def _holder(self, db: sqlite3.Connection) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = db.execute(
+            "SELECT user_id, reason FROM credit_adjustments WHERE id = ?", (self.entry_id,)
+        ).fetchone()
+        return row
+
+
+def totals(db: sqlite3.Connection, period: Period) -> tuple[int, int]:
+    """Return how many users the rows of *period* credit, and with how much, all runs together."""
+    users, added = db.execute(
+        "SELECT count(*), total(credits) FROM credit_adjustments WHERE id >= ? AND id < ?", bounds(period.name)
+    ).fetchone()
+    return users, min(int(added), _LARGEST)
