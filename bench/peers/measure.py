@@ -79,7 +79,11 @@ def registered(contender: str, jobs: int) -> dict[str, float]:
     cpu = time.process_time()
     time.sleep(5)
     cpu = time.process_time() - cpu
-    result = {"bytes_per_job": grown / jobs, "us_per_registration": took / jobs * 1e6, "idle_cpu_ms_per_s": cpu / 5 * 1e3}
+    result = {
+        "bytes_per_job": grown / jobs,
+        "us_per_registration": took / jobs * 1e6,
+        "idle_cpu_ms_per_s": cpu / 5 * 1e3,
+    }
     scheduler.stop()
     return result
 

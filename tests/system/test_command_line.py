@@ -195,7 +195,8 @@ def test_a_mistake_is_told_with_what_to_do(
 
 def test_every_mistake_of_the_configuration_is_told_at_once(command_line: CommandLine) -> None:
     command_line.config.write_text(
-        '[rapua_scheduler]\ntimezone = "Mars/Base"\nstaet = "x.db"\nshutdown_grace = 5\n[rapua_scheduler.site]\nurl = 7\n'
+        '[rapua_scheduler]\ntimezone = "Mars/Base"\nstaet = "x.db"\nshutdown_grace = 5\n'
+        "[rapua_scheduler.site]\nurl = 7\n"
     )
 
     result = command_line.run("run")

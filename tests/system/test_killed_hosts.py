@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def judge(folder: Path) -> None:
             [(run.fire_time, run.fire_time, 1) for run in runs if run.job_key == job.key]
             + [(gap.first, gap.last, gap.count or 0) for gap in gaps if gap.job_key == job.key]
         )
-        for (_, end, _), (start, _, _) in zip(answered, answered[1:], strict=False):
+        for (_, end, _), (start, _, _) in pairwise(answered):
             assert start - end == PERIOD
         for start, end, count in answered:
             assert count == (end - start) // PERIOD + 1

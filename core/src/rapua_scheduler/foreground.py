@@ -9,8 +9,8 @@ from rapua_scheduler.clock import Clock
 from rapua_scheduler.errors import RapuaSchedulerError
 from rapua_scheduler.executors.pools import ExecutorPools
 from rapua_scheduler.observers import Observers
-from rapua_scheduler.planner import is_fire_time
 from rapua_scheduler.planner import fire_key as key_of
+from rapua_scheduler.planner import is_fire_time
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Run, RunStatus, Trigger
 from rapua_scheduler.run_ids import RunIds

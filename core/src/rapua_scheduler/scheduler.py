@@ -165,6 +165,6 @@ class Scheduler:
 
 
 def _system_zone() -> tzinfo:
-    from tzlocal import get_localzone
+    from tzlocal import get_localzone  # noqa: PLC0415  costs start-up time, and is needed here only
 
     return get_localzone()

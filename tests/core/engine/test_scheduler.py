@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from rapua_scheduler.store.memory import MemoryStore
 
 from rapua_scheduler import JobContext, RunStatus, Scheduler, every
+from rapua_scheduler.store.memory import MemoryStore
 
 PATIENCE = 10.0
 
