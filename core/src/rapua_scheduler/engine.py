@@ -21,7 +21,7 @@ from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Decision, Gap
 from rapua_scheduler.runner import Publish, Runner
 from rapua_scheduler.schedules import BuiltInSchedule
-from rapua_scheduler.store.port import Store
+from rapua_scheduler.store.port import Store, StoredJob
 
 LONGEST_WAIT = 30.0
 """Seconds that the loop sleeps at most, so that steps of the clock and suspends are noticed."""
@@ -29,6 +29,7 @@ LONGEST_WAIT = 30.0
 MOST_CLAIMS = 250
 """Runs that are claimed in one transaction at most, so that the first of many start early."""
 
+_MOST_TAKEN_IN = 1000
 _SHORTEST_BACKOFF = 1.0
 _LONGEST_BACKOFF = 300.0
 _log = get_logger("rapua_scheduler.engine")
@@ -116,10 +117,16 @@ class Engine:
         self._wakeup.set()
 
     def run(self, grace: timedelta) -> None:
-        """Tick until stopped; then cancel what is running and wait for it, at most *grace*."""
-        while not self._stopping:
-            self._clock.wait(self._wakeup, self.tick())
-        self._runner.stop(grace)
+        """Tick until stopped; then cancel what is running and wait for it, at most *grace*.
+
+        Raises:
+            Exception: The engine itself failed; what is running is stopped, and nothing starts any more.
+        """
+        try:
+            while not self._stopping:
+                self._clock.wait(self._wakeup, self.tick())
+        finally:
+            self._runner.stop(grace)
         for timer in self._timers.values():
             self._say("Job stopped", timer)
         _log.info("Scheduler stopped", jobs=len(self._timers))
@@ -142,33 +149,31 @@ class Engine:
 
     def take_in(self) -> None:
         """Record the jobs that were added, and find out when each is due; a tick does so too."""
-        if not self._added:
-            return
-        jobs = [self._added.popleft() for _ in range(len(self._added))]
-        now = self._clock.now()
-        try:
-            stored = self._store.declare(jobs, now)
-        except StoreError as error:
-            self._added.extendleft(reversed(jobs))
-            self._store_failed(error)
-            return
-        first: dict[str, datetime | None] = {}
-        for registered in jobs:
-            known = stored[registered.job.key]
-            timer = self._timers[registered.job.key] = _Timer(registered, known.mark)
-            self._say("Starting job", timer)
-            if isinstance(registered.job.next, BuiltInSchedule):
-                timer.due = first[registered.job.key] = first_after(registered.job.next, known.mark, self._zone)
-                self._push(timer, sort=False)
-                self._say_next(timer)
-            elif known.next_fire_time is not None and not takes_after(registered.job.next):
-                timer.due = known.next_fire_time
-                self._push(timer, sort=False)
-                self._say_next(timer)
-            else:
-                timer.question = self._lookahead.ask_next(registered, known.mark)
-        heapq.heapify(self._heap)
-        self._remember_next(first)
+        while self._added:
+            jobs = [self._added.popleft() for _ in range(min(len(self._added), _MOST_TAKEN_IN))]
+            try:
+                stored = self._store.declare(jobs, self._clock.now())
+            except StoreError as error:
+                self._added.extendleft(reversed(jobs))
+                self._store_failed(error)
+                return
+            found: dict[str, datetime | None] = {}
+            for registered in jobs:
+                self._set_up(registered, stored[registered.job.key], found)
+            self._remember_next(found)
+
+    def _set_up(self, registered: RegisteredJob, known: StoredJob, found: dict[str, datetime | None]) -> None:
+        job = registered.job
+        timer = self._timers[job.key] = _Timer(registered, known.mark)
+        self._say("Starting job", timer)
+        if isinstance(job.next, BuiltInSchedule):
+            timer.due = found[job.key] = first_after(job.next, known.mark, self._zone)
+        elif known.next_fire_time is not None and not takes_after(job.next):
+            timer.due = known.next_fire_time
+        else:
+            timer.question = self._lookahead.ask_next(registered, known.mark)
+        self._push(timer)
+        self._say_next(timer)
 
     # -- facts come back
 
@@ -311,14 +316,9 @@ class Engine:
 
     # -- small things
 
-    def _push(self, timer: _Timer, *, sort: bool = True) -> None:
-        if timer.due is None:
-            return
-        entry = (timer.due, timer.registered.job.key, timer)  # jobs due at one instant go by key
-        if sort:
-            heapq.heappush(self._heap, entry)
-        else:
-            self._heap.append(entry)
+    def _push(self, timer: _Timer) -> None:
+        if timer.due is not None:  # jobs due at one instant go by key
+            heapq.heappush(self._heap, (timer.due, timer.registered.job.key, timer))
 
     def _remember_next(self, next_fire_times: dict[str, datetime | None]) -> None:
         if not next_fire_times:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
-from rapua_scheduler.errors import ConfigurationError
+from rapua_scheduler.errors import ConfigurationError, RapuaSchedulerError
 from rapua_scheduler.events import Event
 from rapua_scheduler.logs import get_logger
+from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, load_plugins
 from rapua_scheduler.scheduler import Scheduler
 from rapua_scheduler.store.sqlite import SqliteStore
@@ -42,6 +43,7 @@ class Host:
         self._observers = dict(observers or {})
         self._stop_asked = threading.Event()
         self._scheduler: Scheduler | None = None
+        self._failure: BaseException | None = None
 
     def request_stop(self) -> None:
         """Ask `run` to return; asked again, it waits no longer for what is running.
@@ -59,6 +61,7 @@ class Host:
             StoreError: The store cannot be used.
             AnotherHostError: Another host is active on the store.
             ConfigurationError: A plugin that the configuration requires cannot be used.
+            RapuaSchedulerError: The scheduler itself failed; start the host again.
         """
         store = SqliteStore.open(self._config.state, create=True, clock=self._clock)
         try:
@@ -91,6 +94,7 @@ class Host:
             timezone=self._config.timezone,
             shutdown_grace=self._config.shutdown_grace,
             observers={**loaded.observers, **self._observers},
+            on_failure=self._fail,
         )
         self._scheduler.add(loaded.registry.values())
         if not loaded.registry:
@@ -98,3 +102,12 @@ class Host:
         self._scheduler.start()
         self._stop_asked.wait()
         self._scheduler.stop()
+        if self._failure is not None:
+            raise RapuaSchedulerError(
+                f"the scheduler itself failed ({summarize_error(self._failure)}); what it had recorded is safe, "
+                "start the host again"
+            ) from self._failure
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._stop_asked.set()

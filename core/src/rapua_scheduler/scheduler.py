@@ -13,8 +13,10 @@ from rapua_scheduler.engine import Engine
 from rapua_scheduler.events import Event, HostStarted, HostStopping
 from rapua_scheduler.executors.pools import ExecutorPools
 from rapua_scheduler.job import Job, NextFunction, RunFunction
+from rapua_scheduler.logs import get_logger
 from rapua_scheduler.lookahead import Answer, Lookahead
 from rapua_scheduler.observers import Observers
+from rapua_scheduler.outcomes import describe_error, summarize_error
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Runner
@@ -22,6 +24,7 @@ from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import Store
 
 _OBSERVERS_GRACE = 2.0
+_log = get_logger("rapua_scheduler.scheduler")
 
 
 class Scheduler:
@@ -47,6 +50,7 @@ class Scheduler:
         timezone: tzinfo | None = None,
         shutdown_grace: timedelta = timedelta(seconds=30),
         observers: Mapping[str, Callable[[Event], object]] | None = None,
+        on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Make a scheduler without jobs.
 
@@ -57,7 +61,10 @@ class Scheduler:
             timezone: The zone in which days and months begin; by default the system's.
             shutdown_grace: How long `stop` waits for jobs that are running.
             observers: Called with every `Event`, by a name of your choice.
+            on_failure: Called, in the scheduler's thread, if the scheduler itself fails, which is a
+                defect of it and not of a job; nothing starts any more. Logged in any case.
         """
+        self._on_failure = on_failure
         self._clock: Clock = clock or SystemClock()
         self._store: Store = store if store is not None else MemoryStore()
         self._zone = timezone or _system_zone()
@@ -126,9 +133,7 @@ class Scheduler:
             self._observers(HostStarted(tuple(self._registry)))
         self._pools.prepare(self._registry.values())
         self._engine.take_in()
-        self._thread = threading.Thread(
-            target=self._engine.run, args=(self._grace,), name="rapua-scheduler", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="rapua-scheduler", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -159,6 +164,14 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _run(self) -> None:
+        try:
+            self._engine.run(self._grace)
+        except BaseException as error:
+            _log.critical("Scheduler failed", problem=summarize_error(error), exception=describe_error(error))
+            if self._on_failure is not None:
+                self._on_failure(error)
 
     def _make_lookahead(self, deliver: Callable[[Answer], None]) -> Lookahead:
         return Lookahead(self._clock, self._zone, self._pools.helper_of, deliver)

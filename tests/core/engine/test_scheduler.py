@@ -353,3 +353,22 @@ def test_a_next_function_may_end_a_job(store: MemoryStore) -> None:
         assert ran.wait(PATIENCE)
 
     assert len(store.runs()) == 1
+
+
+def test_a_defect_of_the_scheduler_itself_is_told_and_not_silent() -> None:
+    class DefectiveStore(MemoryStore):
+        def decide(self, decisions: object) -> object:  # type: ignore[override]
+            raise ZeroDivisionError
+
+    told: list[BaseException] = []
+    failed = threading.Event()
+
+    def fail(error: BaseException) -> None:
+        told.append(error)
+        failed.set()
+
+    with Scheduler(DefectiveStore(), timezone=UTC, on_failure=fail) as scheduler:
+        scheduler.add_job("Never", lambda ctx: None, in_a_moment())
+        assert failed.wait(PATIENCE)
+
+    assert isinstance(told[0], ZeroDivisionError)

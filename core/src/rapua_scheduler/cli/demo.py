@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -64,9 +65,10 @@ def command(folder: Path | None) -> int:
     for line in changes(before, snapshot(folder)) or ["nothing"]:
         click.echo(f"  {line}")
     succeeded = _show_runs(config, audience)
+    program = sys.argv[0] if sys.argv[0].endswith("rapua-scheduler") else "rapua-scheduler"
     click.echo("\nLook further, on the same site:")
     for words in ("history", "jobs", "upcoming --count 5", "exec orphaned-uploads --dry-run"):
-        click.echo(f"  rapua-scheduler --config {config.path} {words}")
+        click.echo(f"  {program} --config {config.path} {words}")
     end_despite_threads()
     return 0 if succeeded else _EXIT_FAILED
 
