@@ -168,8 +168,9 @@ def test_the_next_month_credits_again(site: MadeSite) -> None:
     assert (result["period"], result["credited"], result["credits_added"]) == ("2026-12", 3, 30)
 
 
-def test_a_period_that_a_newer_one_has_overtaken_does_nothing(site: MadeSite) -> None:
-    add_users(site, 3)
+@pytest.mark.parametrize("balance", [3, 10])
+def test_a_period_that_a_newer_one_has_overtaken_does_nothing(site: MadeSite, balance: int) -> None:
+    add_users(site, 3, balance)
     before = snapshot(site.path)
 
     result = top_up(site, clock=AutoClock(datetime(2026, 12, 1, tzinfo=AUCKLAND)))
@@ -395,15 +396,17 @@ def test_a_table_of_our_name_that_is_not_ours_is_refused(site: MadeSite) -> None
 def test_a_database_that_stays_locked_fails_the_run_with_counts_and_the_next_run_serves_all(site: MadeSite) -> None:
     add_users(site, 7)
     before = snapshot(site.path)
+    clock = HookedClock(NOVEMBER, lambda _: None)
     with closing(sqlite3.connect(site.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
         with pytest.raises(TopUpIncompleteError) as raised:
-            top_up(site, batch_size=3, site=site_of(site, busy_timeout=timedelta(milliseconds=1)))
+            top_up(site, batch_size=3, clock=clock, site=site_of(site, busy_timeout=timedelta(milliseconds=1)))
 
         other.execute("ROLLBACK")
     assert raised.value.counts["failed_batches"] == 3
     assert raised.value.counts["not_served"] == 7
+    assert clock.waits == 5 + 3  # six attempts at the first batch, one at each other, and the pauses after them
     assert snapshot(site.path) == before
     assert top_up(site)["credited"] == 7
 
