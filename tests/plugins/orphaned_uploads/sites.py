@@ -128,11 +128,7 @@ def set_age(file: Path, age: timedelta) -> None:
 
 
 def paths_in(folder: Path) -> set[str]:
-    return {
-        os.path.join(os.path.relpath(parent, folder), name).removeprefix("./")
-        for parent, _, names in os.walk(folder)
-        for name in names
-    }
+    return {str(Path(parent, name).relative_to(folder)) for parent, _, names in os.walk(folder) for name in names}
 
 
 def go_json(value: object) -> str:

@@ -60,7 +60,7 @@ def dot_segments(rng: random.Random, path: str) -> str:
 
 
 def other_case(rng: random.Random, path: str) -> str:
-    return "".join(rng.choice([c.lower(), c.upper()]) if len(c.upper()) == len(c.lower()) == 1 else c for c in path)
+    return "".join(rng.choice([c, *(d for d in (c.lower(), c.upper()) if d.casefold() == c.casefold())]) for c in path)
 
 
 def backslashes(_: random.Random, path: str) -> str:

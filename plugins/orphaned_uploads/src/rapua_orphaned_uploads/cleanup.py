@@ -140,6 +140,7 @@ class _CleanUp:
                 self.ctx.raise_if_cancelled()
                 taker.take(batch, reader.current())
                 self.ctx.progress(min((done + 1) * self.settings.batch_size, sum(map(len, orphans.values()))))
+            self.ctx.raise_if_cancelled()
             if aside:
                 settler.settle(aside, reader.current())
             else:

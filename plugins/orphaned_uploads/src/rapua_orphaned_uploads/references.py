@@ -32,17 +32,17 @@ _UUID = "-".join(_HEX * length for length in (8, 4, 4, 4, 12))
 _UUID_LENGTH = 36
 _EVERY_UUID = re.compile(_UUID)
 _BREAKS = r" *+(?:\\[nrt] *+)++"  # possessive, like what is atomic below: players write these texts too
-_SLASH = rf"(?>(?:{_BREAKS})?/(?:\.?/|{_BREAKS})*)"
+_SLASH = rf"(?>(?:{_BREAKS})?/(?:\.?/|{_BREAKS}){{0,20}})"
 # After the year, a month, a day, and then anything but a whole uuid: a name of another kind, or one cut off.
 _DATE_AND_OTHER_NAME = re.compile(
-    rf"/(?>([0-9][0-9])|(?=[./\\ ])(?>(?:\.?/|{_BREAKS})*)([0-9][0-9]))"
+    rf"/(?>([0-9][0-9])|(?=[./\\ ])(?>(?:\.?/|{_BREAKS}){{0,20}})([0-9][0-9]))"
     rf"{_SLASH}([0-9][0-9])(?:{_SLASH}|\\(?=[bfnrt]))(?!{_UUID})"
 )
 _YEAR = re.compile(rf"([0-9]{{4}})(?:{_BREAKS})?$")
 _SAME_FOLDER = re.compile(r"/(?:\.?/)+")
 _FOLDER_AND_BACK = re.compile(r"/(?!\.\.?/)[^/\x00\\\s\"'<>()]+/\.\./")
 _WORD_END = re.compile(r"[\x00\s\"'<>()\[\]{}?#&|`,;!*/\\]")
-_HALF_ESCAPE = re.compile("(?:%[0-9a-f]?|[\ufffd\udc80-\udcff])+$")
+_CUT = re.compile("(?:%[0-9a-f]?|[.…\ufffd\udc80-\udcff])+$")
 
 _CHUNK = 64 * 1024
 _LONGEST_TEXT = 1024 * 1024
@@ -79,11 +79,9 @@ class References:
         plain = self._hosts.strike_foreign(unescape(text))
         self._uuids.update(map(str.lower, _EVERY_UUID.findall(plain)))
         self._add_names(plain)
-        if "/.." in plain:
-            plain = _SAME_FOLDER.sub("/", plain)
-            for _ in range(_DEEPEST):
-                plain = _FOLDER_AND_BACK.sub("/", plain)
-            self._add_names(plain)
+        if "/.." in plain or "/.\\" in plain:
+            for reading in (plain, plain.replace("\\", "/")):
+                self._add_names(_without_dots(reading))
 
     def _add_names(self, plain: str) -> None:
         for date in _DATE_AND_OTHER_NAME.finditer(plain):
@@ -121,10 +119,17 @@ class References:
         for text in texts:
             whole = {look for look in looks.values() if look is not None and text.startswith(look)}
             if not whole:
-                word = _HALF_ESCAPE.sub("", _WORD_END.split(text, maxsplit=1)[0])
+                word = _CUT.sub("", _WORD_END.split(text, maxsplit=1)[0])
                 whole = {look for look in looks.values() if look is not None and look.startswith(word)}
             referenced |= whole
         return [name for name in left if looks[name] not in referenced]
+
+
+def _without_dots(plain: str) -> str:
+    plain = _SAME_FOLDER.sub("/", plain)
+    for _ in range(_DEEPEST):
+        plain = _FOLDER_AND_BACK.sub("/", plain)
+    return plain
 
 
 class ReferenceReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from rapua_scheduler import parse_duration
 
 def _duration(value: timedelta | str) -> timedelta:
     return parse_duration(value) if isinstance(value, str) else value
+
+
+def _texts(value: Iterable[str] | str) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 @frozen
@@ -34,7 +39,7 @@ class OrphanedUploadsSettings:
     min_age: timedelta = field(default=timedelta(hours=24), converter=_duration, validator=validators.ge(timedelta(0)))
     trash_for: timedelta = field(default=timedelta(days=14), converter=_duration, validator=validators.ge(timedelta(0)))
     trash_dir: Path | None = field(default=None)
-    aliases: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
+    aliases: tuple[str, ...] = field(default=(), converter=_texts)
     allow_more_than_half: bool = field(default=False, validator=validators.instance_of(bool))
     batch_size: int = field(default=500, validator=[validators.instance_of(int), validators.ge(1)])
 

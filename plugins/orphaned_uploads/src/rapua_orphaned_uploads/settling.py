@@ -56,6 +56,8 @@ class Settler:
         self.delete_rows(gone, aside)
         if is_complete:
             aside.settle()
+        else:
+            self._ctx.log.error("Uploads in use not put back", trash=aside.name)
 
     def delete_rows(self, gone: Mapping[str, Collection[str]], aside: SetAside | None) -> None:
         """Delete the rows of the files that are *gone*, by date folder, after writing them to *aside*.

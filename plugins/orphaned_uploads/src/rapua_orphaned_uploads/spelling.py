@@ -23,7 +23,8 @@ _ESCAPED_BYTES = re.compile("[\udc80-\udcff]{2,}")
 _SEPARATORS = re.compile(r"\\(?![bfnrt])")
 _CONTROLS = (("\n", r"\n"), ("\r", r"\r"), ("\t", r"\t"), ("\b", r"\b"), ("\f", r"\f"))
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_UNCERTAIN = re.compile(r"^/|//|/$|(?:^|/)\.\.?(?:/|$)|^ *\\|\x00")
+# Begins or ends as what a backslash before or behind it would be read together with; or is more than a name.
+_UNCERTAIN = re.compile(r"^(?:[/\"']|u[0-9a-fA-F]{4}| *\\)|//|/$|(?:^|/)\.\.?(?:/|$)|\x00")
 
 
 def unescape(text: str) -> str:
@@ -65,7 +66,7 @@ def name_in_texts(name: str) -> str | None:
     None says that no text can be searched for it with certainty: the name is not UTF-8, or it holds
     what in a path means something else.
     """
-    if _PLAIN_NAME.fullmatch(name):
+    if _PLAIN_NAME.fullmatch(name) and name[0] != "u":
         return name.lower()
     try:
         name.encode()
