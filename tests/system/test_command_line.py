@@ -217,6 +217,18 @@ def test_a_file_that_is_no_store_is_refused_and_kept(command_line: CommandLine) 
     assert command_line.state.read_bytes() == b"precious notes, not a database" * 100
 
 
+def test_a_store_that_is_gone_is_no_first_start(command_line: CommandLine) -> None:
+    assert command_line.run("exec", "stale-purchases").returncode == 0
+    for path in command_line.folder.glob("rapua-scheduler.db*"):
+        if path.suffix != ".lock":
+            path.unlink()
+
+    for arguments in (("run",), ("exec", "stale-purchases"), ("history",), ("jobs",), ("check",)):
+        result = command_line.run(*arguments)
+        assert result.returncode == 78, arguments
+        assert str(command_line.state) in result.stderr
+
+
 def test_a_host_stops_in_order_when_told(
     command_line: CommandLine, start: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -88,7 +88,7 @@ def _installed(
     problem = ""
     next_fire_time = None
     try:
-        next_fire_time = next(fire_times(registered, stored, now, zone), None)
+        next_fire_time = next(fire_times(registered, stored, _undecided(stored, now), zone), None)
     except BrokenNextError as error:
         problem = error.problem
     job = registered.job
@@ -142,6 +142,11 @@ def fire_times(
             yield fire_time
 
 
+def _undecided(stored: StoredJob | None, now: datetime) -> datetime:
+    """Return the instant after which nothing is decided on yet: now, or the mark if that is later."""
+    return now if stored is None else max(now.astimezone(UTC), stored.mark)
+
+
 def _asked(next_function: Callable[..., object], after: datetime, zone: tzinfo) -> datetime | None:
     try:
         return first_after(next_function, after, zone)
@@ -156,7 +161,8 @@ def upcoming(
     store: Store | None,
     zone: tzinfo,
     *,
-    after: datetime,
+    now: datetime,
+    after: datetime | None,
     until: datetime | None,
     count: int,
     job_key: str | None = None,
@@ -167,7 +173,8 @@ def upcoming(
         registry: The jobs.
         store: Holds the pending time of next functions that take no argument.
         zone: The zone that next functions are asked in.
-        after: Only later than this.
+        now: The current time.
+        after: Only later than this; None for what a host has yet to decide on.
         until: Only at or before this; None is without end.
         count: At most so many.
         job_key: Only of this job.
@@ -180,7 +187,8 @@ def upcoming(
     jobs = [registry.find(job_key)] if job_key is not None else list(registry.values())
 
     def of(registered: RegisteredJob) -> Iterator[FireTime]:
-        for fire_time in fire_times(registered, stored.get(registered.job.key), after, zone):
+        known = stored.get(registered.job.key)
+        for fire_time in fire_times(registered, known, after or _undecided(known, now), zone):
             if until is not None and fire_time > until:
                 return
             yield FireTime(fire_time, registered.job.key, registered.job.name)

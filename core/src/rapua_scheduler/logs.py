@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import tzinfo
 from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+from rapua_scheduler.clock import Clock
 
 ROOT = "rapua_scheduler"
 LogFormat = Literal["console", "json"]
@@ -47,6 +50,16 @@ def _drop_logger_name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def stamped_by(clock: Clock, zone: tzinfo) -> Any:
+    """Return a structlog processor that adds the time of *clock*, in *zone* and with its offset."""
+
+    def stamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["timestamp"] = clock.now().astimezone(zone).isoformat(timespec="milliseconds")
+        return event
+
+    return stamp
+
+
 def configure_logging(
     format_: LogFormat, *, level: int = logging.INFO, stream: TextIO | None = None, timestamps: Any = None
 ) -> None:
@@ -58,11 +71,11 @@ def configure_logging(
         format_: "console" for people, "json" for machines.
         level: The lowest level that is written.
         stream: Where to; standard error by default.
-        timestamps: A structlog processor that adds "timestamp"; the machine's time by default.
+        timestamps: A structlog processor that adds "timestamp"; the machine's time in UTC by default.
     """
     target = stream if stream is not None else sys.stderr
     shared: list[Any] = [
-        timestamps or structlog.processors.TimeStamper(fmt="iso", utc=False),
+        timestamps or structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
     ]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 class RunIds:
     """Makes the run ids of one process.
 
-    An id tells when its run was started, which process started it, and the how manieth it was there:
+    An id tells the second its run was started in, the process that started it, and its number there:
     `20261101T000000-3fa9c1d2-1`. As text, ids sort by the second.
     """
 

@@ -29,6 +29,11 @@ RECORD_AGAIN_AFTER = 1.0
 RECORD_WITHIN = 10.0
 """Seconds that `stop` waits for the store to record the last outcomes."""
 
+_LEVELS = {
+    RunStatus.SUCCEEDED: logging.INFO,
+    RunStatus.CANCELLED: logging.WARNING,
+    RunStatus.INTERRUPTED: logging.WARNING,
+}
 _log = get_logger("rapua_scheduler.runner")
 _job_log = get_logger("rapua_scheduler.job")
 _level = logging.getLogger("rapua_scheduler.runner")
@@ -298,7 +303,7 @@ class Runner:
 
     def _report(self, attempt: Attempt, outcome: Outcome) -> None:
         succeeded = outcome.status is RunStatus.SUCCEEDED
-        level = logging.INFO if succeeded else logging.ERROR
+        level = _LEVELS.get(outcome.status, logging.ERROR)
         if not _level.isEnabledFor(level):
             return
         run = attempt.run
@@ -315,7 +320,7 @@ class Runner:
             *_, summary = (outcome.error or "").splitlines() or [""]
             if summary != outcome.error:
                 fields["exception"] = outcome.error
-            _log.error("Job execution", **fields, error=summary)
+            _log.log(level, "Job execution", **fields, error=summary)
 
     def _record(self, attempt: Attempt, outcome: Outcome) -> None:
         def then(error: Exception | None, accepted: bool) -> None:

@@ -13,16 +13,15 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
-from structlog.typing import EventDict, WrappedLogger
 
 from rapua_scheduler.cli.render import counts, moment
 from rapua_scheduler.cli.run import end_despite_threads, stop_on_signals
-from rapua_scheduler.clock import Clock, ShiftedClock, SystemClock
+from rapua_scheduler.clock import ShiftedClock, SystemClock
 from rapua_scheduler.config import Config, load_config
 from rapua_scheduler.demo.site import changes, make_site, snapshot
 from rapua_scheduler.events import Event, HostStarted, RunFinished
 from rapua_scheduler.host import Host
-from rapua_scheduler.logs import configure_logging
+from rapua_scheduler.logs import configure_logging, stamped_by
 from rapua_scheduler.run import RunStatus
 from rapua_scheduler.schedules import next_first_of_month
 from rapua_scheduler.store.sqlite import SqliteStore
@@ -50,7 +49,7 @@ def command(folder: Path | None) -> int:
     click.echo(f"The host starts on it, its clock at {moment(start, _ZONE)}:\n")
 
     clock = ShiftedClock.starting_at(start)
-    _log_by(clock)
+    configure_logging("console", level=logging.INFO, timestamps=stamped_by(clock, _ZONE))
     audience = _Audience()
     host = Host(config, clock=clock, observers={"demo": audience})
     audience.when_done = host.request_stop
@@ -116,13 +115,3 @@ def _just_before_next_month() -> datetime:
     if first is None:
         raise click.ClickException("the machine's clock shows the end of time; set it right")
     return first - _HEAD_START
-
-
-def _log_by(clock: Clock) -> None:
-    """Let log lines carry the host's time, not the machine's."""
-
-    def stamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["timestamp"] = clock.now().astimezone(_ZONE).strftime("%H:%M:%S")
-        return event
-
-    configure_logging("console", level=logging.INFO, timestamps=stamp)

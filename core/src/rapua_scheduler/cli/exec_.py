@@ -14,7 +14,7 @@ from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
 from rapua_scheduler.control import run_fields
 from rapua_scheduler.foreground import ForegroundRun
-from rapua_scheduler.logs import configure_logging
+from rapua_scheduler.logs import configure_logging, stamped_by
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Run, RunStatus
 from rapua_scheduler.store.memory import MemoryStore
@@ -39,7 +39,7 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
         config, registered = session.config, session.plugins.registry.find(job)
     if dry_run and not registered.job.supports_dry_run:
         raise click.UsageError(f"job {job!r} does not declare that it supports a dry run; nothing was run")
-    configure_logging("console", level=logging.INFO)
+    configure_logging(config.log_format or "console", level=logging.INFO, timestamps=stamped_by(clock, config.timezone))
     store: Store = MemoryStore() if dry_run else SqliteStore.open(config.state, create=True, clock=clock)
     try:
         run = _execute(store, clock, config, registered, fire_time, dry_run=dry_run)

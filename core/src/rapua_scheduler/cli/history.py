@@ -53,16 +53,10 @@ def command(
 
 def _row(entry: Run | Gap, zone: tzinfo) -> tuple[str, ...]:
     if isinstance(entry, Gap):
-        many = "unknown number of" if entry.count is None else str(entry.count)
-        return (
-            "-",
-            entry.job_key,
-            moment(entry.first, zone),
-            "-",
-            entry.reason.value,
-            "-",
-            f"{many} fire times until {moment(entry.last, zone)} {entry.detail}".rstrip(),
-        )
+        many = "an unknown number of fire times" if entry.count is None else f"{entry.count} fire times"
+        if entry.count == 1:
+            return _gap_row(entry, zone, entry.detail)
+        return _gap_row(entry, zone, f"{many} until {moment(entry.last, zone)} {entry.detail}".rstrip())
     return (
         entry.run_id,
         entry.job_key,
@@ -72,3 +66,7 @@ def _row(entry: Run | Gap, zone: tzinfo) -> tuple[str, ...]:
         moment(entry.started_at, zone),
         one_line(entry.error) or counts(entry.result),
     )
+
+
+def _gap_row(gap: Gap, zone: tzinfo, text: str) -> tuple[str, ...]:
+    return ("-", gap.job_key, moment(gap.first, zone), "-", gap.reason.value, "-", text)

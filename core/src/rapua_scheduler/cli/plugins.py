@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rapua_scheduler.cli.render import json_option, one_line, show_json, show_table
+from rapua_scheduler.cli.render import json_option, show_json, show_table
 from rapua_scheduler.cli.session import open_session
 
 
@@ -31,19 +31,21 @@ def command(context: click.Context, *, as_json: bool) -> None:
             )
             return
         show_table(
-            ("NAME", "DISTRIBUTION", "VERSION", "STATE", "JOBS", "ERROR"),
+            ("NAME", "DISTRIBUTION", "VERSION", "STATE", "JOBS"),
             (
                 (
                     report.name,
                     report.distribution,
                     report.version,
                     report.state.value,
-                    ", ".join(report.jobs),
-                    one_line(report.error, 200),
+                    ", ".join(report.jobs) or "-",
                 )
                 for report in reports
             ),
             empty="no plugin is installed: `pip install` a package with an entry point in the group rapua_scheduler",
         )
+        for report in reports:
+            if report.error:
+                click.echo(f"\n{report.name} ({report.distribution or 'not installed'}):\n    {report.error}")
         for warning in session.plugins.warnings:
             click.echo(f"warning: {warning}", err=True)

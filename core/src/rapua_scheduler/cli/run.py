@@ -12,8 +12,9 @@ from types import FrameType
 import click
 
 from rapua_scheduler.cli.session import is_safe_mode, read_config
+from rapua_scheduler.clock import SystemClock
 from rapua_scheduler.host import Host
-from rapua_scheduler.logs import LogFormat, configure_logging
+from rapua_scheduler.logs import LogFormat, configure_logging, stamped_by
 
 
 @click.command("run")
@@ -31,7 +32,11 @@ def command(context: click.Context, *, log_format: LogFormat | None, verbose: bo
     period. A second signal shortens that. SIGHUP is ignored.
     """
     config = read_config(context)
-    configure_logging(log_format or config.log_format or "console", level=logging.DEBUG if verbose else logging.INFO)
+    configure_logging(
+        log_format or config.log_format or "console",
+        level=logging.DEBUG if verbose else logging.INFO,
+        timestamps=stamped_by(SystemClock(), config.timezone),
+    )
     host = Host(config, safe_mode=is_safe_mode(context))
     stop_on_signals(host)
     host.run()

@@ -16,6 +16,7 @@ from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config, load_config
 from rapua_scheduler.logs import configure_logging
 from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, load_plugins
+from rapua_scheduler.store.locks import lock_path
 from rapua_scheduler.store.sqlite import SqliteStore
 
 
@@ -65,7 +66,9 @@ def open_session(context: click.Context, *, import_plugins: bool = True) -> Iter
     """
     configure_logging("console", level=logging.ERROR)
     config = read_config(context)
-    store = SqliteStore.open_read_only(config.state) if config.state.exists() else None
+    # a store that is gone while its lock file is there is no first start: opening it says so
+    is_there = config.state.exists() or lock_path(config.state).exists()
+    store = SqliteStore.open_read_only(config.state) if is_there else None
     try:
         known = KnownProviders.from_stored(store.jobs() if store is not None else ())
         plugins = load_plugins(config, known, safe_mode=is_safe_mode(context) or not import_plugins)
