@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from rapua_scheduler import JobContext, RunStatus, Scheduler, every
+from rapua_scheduler.run import Decision
 from rapua_scheduler.store.memory import MemoryStore
 
 PATIENCE = 10.0
@@ -357,7 +358,7 @@ def test_a_next_function_may_end_a_job(store: MemoryStore) -> None:
 
 def test_a_defect_of_the_scheduler_itself_is_told_and_not_silent() -> None:
     class DefectiveStore(MemoryStore):
-        def decide(self, decisions: object) -> object:  # type: ignore[override]
+        def decide(self, decisions: Sequence[Decision]) -> Sequence[bool]:
             raise ZeroDivisionError
 
     told: list[BaseException] = []

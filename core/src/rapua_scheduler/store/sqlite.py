@@ -139,6 +139,7 @@ class SqliteStore(SqliteReader):
 
     def close(self) -> None:
         """See `Store.close`."""
+        super().close()  # first, so that the writer's is the last connection, and folds in the log
         opening = self._opening
         if opening is not None:
             opening.writer.close()
@@ -147,7 +148,6 @@ class SqliteStore(SqliteReader):
                     opening.locks.unlock(HOST)
                 opening.locks.unlock(opening.owner)
                 opening.locks.leave()
-        super().close()
 
     def _for_writing(self) -> _Opening:
         if self._opening is None:
