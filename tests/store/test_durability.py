@@ -120,11 +120,11 @@ def test_a_kill_during_a_migration_leaves_the_version_before_or_after(tmp_path: 
 
 
 def test_processes_that_create_a_store_at_once_get_the_same(path: Path) -> None:
-    with Child("open_at_once", path, 6) as child:
-        assert child.hear("ended")["statuses"] == [0] * 6
+    with Child("open_at_once", path, 12) as child:
+        assert child.hear("ended")["statuses"] == [0] * 12
 
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT count(*) FROM owners").fetchone() == (6,)
+        assert db.execute("SELECT count(*) FROM owners").fetchone() == (12,)
         assert db.execute("SELECT count(*) FROM meta WHERE name = 'store_id'").fetchone() == (1,)
 
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,34 @@ def test_a_file_that_is_still_empty_becomes_a_store(path: Path) -> None:
 
     with closing(SqliteStore.open(path, create=True)) as store:
         assert store.jobs() == []
+
+
+def test_a_store_that_another_process_creates_meanwhile_is_no_stranger(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")  # as far as the other has come
+    connect = sqlite3.connect
+
+    def create_at_the_last_look(statement: str) -> None:
+        if statement == "PRAGMA user_version":
+            monkeypatch.setattr(sqlite3, "connect", connect)
+            watched.pop().set_trace_callback(None)
+            SqliteStore.open(path, create=True).close()
+
+    def connect_and_watch(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        watched.append(connect(*arguments, **options))
+        watched[0].set_trace_callback(create_at_the_last_look)
+        return watched[0]
+
+    watched: list[sqlite3.Connection] = []
+    monkeypatch.setattr(sqlite3, "connect", connect_and_watch)
+
+    with closing(SqliteStore.open(path, create=True)) as store:
+        assert store.jobs() == []
+
+    with closing(connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM owners").fetchone() == (2,)
 
 
 def test_a_store_in_a_missing_directory_is_refused(path: Path) -> None:

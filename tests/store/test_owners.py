@@ -129,7 +129,7 @@ def test_the_number_of_a_forgotten_owner_is_not_given_again(created: Path) -> No
         assert db.execute("SELECT id FROM owners").fetchone() == (before + 1,)
 
 
-def test_an_owner_of_the_store_as_it_was_before_a_restore_keeps_its_number(created: Path) -> None:
+def test_an_owner_shares_its_number_with_none_of_the_store_as_it_was_before_a_restore(created: Path) -> None:
     backup = created.read_bytes()
     with Child("hold", created, "air") as living:
         living.hear("ready")
@@ -141,6 +141,8 @@ def test_an_owner_of_the_store_as_it_was_before_a_restore_keeps_its_number(creat
         with closing(SqliteStore.open(created, create=False)) as store:
             store.declare([some_job()], START)
             store.decide([to_run(1)])
+            living.kill()
+            living.end()
             with Child("mark_lost", created) as child:
                 assert child.hear("lost")["runs"] == []
 

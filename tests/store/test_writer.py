@@ -229,13 +229,14 @@ def test_a_file_that_was_moved_away_is_written_no_more(writer: Writer[int], path
     assert numbers_in(path) == [3]
 
 
+@pytest.mark.parametrize("mistake", [RuntimeError, SystemExit])
 def test_a_callback_that_raises_is_logged_and_stops_nothing(
-    writer: Writer[int], caplog: pytest.LogCaptureFixture
+    writer: Writer[int], caplog: pytest.LogCaptureFixture, mistake: type[BaseException]
 ) -> None:
     answers = Answers()
 
     def then(error: Exception | None, is_accepted: bool) -> None:
-        raise RuntimeError("a callback's own mistake")
+        raise mistake("a callback's own")
 
     with caplog.at_level(logging.ERROR, "rapua_scheduler"):
         writer.note(2, then)
@@ -246,17 +247,25 @@ def test_a_callback_that_raises_is_logged_and_stops_nothing(
     assert "Callback of the store failed" in caplog.text
 
 
-def test_a_callback_may_use_the_writer(writer: Writer[int], path: Path) -> None:
+def test_a_callback_may_use_the_writer_while_another_caller_does(writer: Writer[int], path: Path) -> None:
+    is_inside = threading.Event()
     ended = threading.Event()
 
+    def take_a_while(connection: sqlite3.Connection) -> None:
+        is_inside.set()
+        ended.wait(0.1)  # in which the callback comes to the writer
+        connection.execute("INSERT INTO numbers VALUES (3)")
+
     def then(error: Exception | None, is_accepted: bool) -> None:
+        started(lambda: writer.call(take_a_while))
+        assert is_inside.wait(PATIENCE)
         writer.call(insert(4))
         ended.set()
 
     writer.note(2, then)
 
-    assert ended.wait(PATIENCE)
-    assert numbers_in(path) == [2, 4]
+    assert ended.wait(5)
+    assert numbers_in(path) == [2, 3, 4]
 
 
 def test_closing_records_what_is_queued_and_tells_before_it_returns(path: Path, writer: Writer[int]) -> None:

@@ -13,6 +13,7 @@ from rapua_scheduler.errors import StoreError
 from rapua_scheduler.store.locks import lock_path
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.schema import APPLICATION_ID, VERSION, migrate, read_version
+from rapua_scheduler.store.transactions import roll_back
 
 BUSY_SECONDS = 30.0
 """How long a write waits for another process that has the store locked."""
@@ -160,9 +161,13 @@ def _missing(path: Path, what: str, *, had_lock_file: bool) -> StoreError:
 
 def _is_empty(path: Path, connection: sqlite3.Connection) -> bool:
     """Tell whether the database is a new one; refuse one that is not ours, or newer than we are."""
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    version = read_version(connection)
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("BEGIN")  # so that all three are of one moment, though another process may be creating it
+    try:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        version = read_version(connection)
+    finally:
+        roll_back(connection)
     if (application_id, version, tables) == (0, 0, 0):
         return True
     if application_id != APPLICATION_ID:

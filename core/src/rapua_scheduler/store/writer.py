@@ -102,7 +102,8 @@ class Writer(Generic[P]):
             StoreError: It could not be recorded, or the store is closed.
         """
         call = _Call(operation)
-        if not self._is_waiting and self._writing.acquire(blocking=False):
+        is_in_callback = threading.get_ident() == self._thread.ident  # then nobody else would take it from the queue
+        if not self._is_waiting and self._writing.acquire(blocking=is_in_callback):
             try:
                 if self._is_closed:
                     raise self._closed()
@@ -207,7 +208,7 @@ class Writer(Generic[P]):
     def _tell(self, note: _Note[P]) -> None:
         try:
             note.then(note.error, note.accepted)
-        except Exception:
+        except BaseException:  # whatever it is, the other callers wait for this thread
             _log.exception("Callback of the store failed")
 
     def _as_ours(self, error: BaseException) -> Exception:

@@ -148,8 +148,7 @@ def _require(is_so: bool) -> None:
 
 def decide(connection: sqlite3.Connection, owner: int, decisions: Sequence[Decision]) -> Sequence[bool]:
     """See `Store.decide`."""
-    is_one_a_job = len({decision.job_key for decision in decisions}) == len(decisions)
-    if is_one_a_job and _record(connection, owner, decisions):
+    if _record(connection, owner, decisions):
         return [True] * len(decisions)
     recorded = [_record(connection, owner, [decision]) for decision in decisions]
     if not all(recorded):
@@ -158,7 +157,7 @@ def decide(connection: sqlite3.Connection, owner: int, decisions: Sequence[Decis
 
 
 def _record(connection: sqlite3.Connection, owner: int, decisions: Sequence[Decision]) -> bool:
-    """Record all of *decisions*, at most one of each job, or none."""
+    """Record all of *decisions*, or none; none, too, if two are on one job, as only one of them moves its mark."""
     claims = sum(decision.run is not None for decision in decisions)
     given: dict[str, object] = {
         "decisions": to_json([decision_fields(decision) for decision in decisions]),
