@@ -92,8 +92,11 @@ def check_jobs(registry: Registry) -> Iterator[Finding]:
             continue
         subject = f"job {key}"
         try:
-            said = [str(line) for line in registered.job.check()]
-        except Exception as error:
+            answer = registered.job.check()
+            said = [answer] if isinstance(answer, str) else [str(line) for line in answer]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: it is the plugin's, not the command's
             yield Finding(subject, Severity.WARNING, f"its check failed: {summarize_error(error)}")
             continue
         for line in said:

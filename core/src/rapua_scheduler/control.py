@@ -11,6 +11,7 @@ from attrs import frozen
 
 from rapua_scheduler.errors import BrokenNextError, RapuaSchedulerError, UnknownJobError
 from rapua_scheduler.job import takes_after
+from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.planner import first_after
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import Gap, Run, RunStatus
@@ -150,10 +151,10 @@ def _undecided(stored: StoredJob | None, now: datetime) -> datetime:
 def _asked(next_function: Callable[..., object], after: datetime, zone: tzinfo) -> datetime | None:
     try:
         return first_after(next_function, after, zone)
-    except BrokenNextError:
+    except (BrokenNextError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        raise BrokenNextError(f"the next function raised {type(error).__name__}: {error}") from error
+    except BaseException as error:  # SystemExit too: it is the plugin's, not the command's
+        raise BrokenNextError(f"the next function raised {summarize_error(error)}") from error
 
 
 def upcoming(
@@ -166,8 +167,8 @@ def upcoming(
     until: datetime | None,
     count: int,
     job_key: str | None = None,
-) -> Sequence[FireTime]:
-    """Return the next fire times of all jobs, or of one, oldest first.
+) -> tuple[Sequence[FireTime], Sequence[str]]:
+    """Return the next fire times of all jobs, or of one, oldest first; and what kept some from being known.
 
     Args:
         registry: The jobs.
@@ -181,19 +182,22 @@ def upcoming(
 
     Raises:
         UnknownJobError: No job has that key.
-        BrokenNextError: A next function misbehaves.
     """
+    problems: list[str] = []
     stored = {job.key: job for job in store.jobs()} if store is not None else {}
     jobs = [registry.find(job_key)] if job_key is not None else list(registry.values())
 
     def of(registered: RegisteredJob) -> Iterator[FireTime]:
         known = stored.get(registered.job.key)
-        for fire_time in fire_times(registered, known, after or _undecided(known, now), zone):
-            if until is not None and fire_time > until:
-                return
-            yield FireTime(fire_time, registered.job.key, registered.job.name)
+        try:
+            for fire_time in fire_times(registered, known, after or _undecided(known, now), zone):
+                if until is not None and fire_time > until:
+                    return
+                yield FireTime(fire_time, registered.job.key, registered.job.name)
+        except BrokenNextError as error:
+            problems.append(f"job {registered.job.key}: {error.problem}")
 
-    return list(islice(heapq.merge(*map(of, jobs)), count))
+    return list(islice(heapq.merge(*map(of, jobs)), count)), problems
 
 
 def history(

@@ -16,6 +16,7 @@ from rapua_scheduler.events import FireTimesNotRun, JobBroken
 from rapua_scheduler.job import takes_after
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.lookahead import Answer, Lookahead
+from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.planner import ON_TIME, Stretch, decide, fire_key, first_after, survey
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Decision, Gap
@@ -141,15 +142,17 @@ class Engine:
         self.take_in()
         self._note_ends()
         self._note_answers()
-        waits = [self._runner.tick(), self._lookahead.tick(), self._ask_broken_again()]
-        wait = min([self._decide_due(), *(seconds for seconds in waits if seconds is not None)])
-        return 0.0 if self._wakeup.is_set() else wait
+        run_wait = self._runner.tick()
+        # the lookahead last, as the two before it ask questions
+        waits = [run_wait, self._decide_due(), self._ask_broken_again(), self._lookahead.tick()]
+        wait = min(seconds for seconds in waits if seconds is not None)
+        return 0.0 if self._stopping or self._wakeup.is_set() else wait
 
     # -- jobs come in
 
     def take_in(self) -> None:
         """Record the jobs that were added, and find out when each is due; a tick does so too."""
-        while self._added:
+        while self._added and self._clock.monotonic() >= self._store_again_at:
             jobs = [self._added.popleft() for _ in range(min(len(self._added), _MOST_TAKEN_IN))]
             try:
                 stored = self._store.declare(jobs, self._clock.now())
@@ -167,7 +170,10 @@ class Engine:
         timer = self._timers[job.key] = _Timer(registered, known.mark)
         self._say("Starting job", timer)
         if isinstance(job.next, BuiltInSchedule):
-            timer.due = found[job.key] = first_after(job.next, known.mark, self._zone)
+            try:
+                timer.due = found[job.key] = first_after(job.next, known.mark, self._zone)
+            except Exception as error:  # a subclass of somebody's own
+                self._set_aside(timer, _broken(error))
         elif known.next_fire_time is not None and not takes_after(job.next):
             timer.due = known.next_fire_time
         else:
@@ -227,24 +233,32 @@ class Engine:
     def _decide_due(self) -> float:
         if self._clock.monotonic() < self._store_again_at:
             return self._store_again_at - self._clock.monotonic()
-        while not self._stopping:
-            now = self._clock.now()
-            batch: list[tuple[_Timer, Stretch]] = []
-            while self._heap and self._heap[0][0] <= now and len(batch) < MOST_CLAIMS:
-                due, _, timer = heapq.heappop(self._heap)
-                job = timer.registered.job
-                if isinstance(job.next, BuiltInSchedule):
-                    batch.append((timer, survey(job.next, due, now, self._zone)))
-                elif takes_after(job.next):
-                    timer.question = self._lookahead.ask_stretch(timer.registered, due, now)
-                else:
-                    batch.append((timer, _only(due)))
-            if not batch or not self._carry_out(batch, now):
-                break
+        if self._stopping:
+            return 0.0
+        now = self._clock.now()
+        batch: list[tuple[_Timer, Stretch]] = []
+        while self._heap and self._heap[0][0] <= now and len(batch) < MOST_CLAIMS:
+            due, _, timer = heapq.heappop(self._heap)
+            job = timer.registered.job
+            if isinstance(job.next, BuiltInSchedule):
+                batch.append((timer, self._surveyed(timer, due, now)))
+            elif takes_after(job.next):
+                timer.question = self._lookahead.ask_stretch(timer.registered, due, now)
+            else:
+                batch.append((timer, _only(due)))
+        if not self._carry_out(batch, now):
+            return self._store_again_at - self._clock.monotonic()
         if not self._heap:
             return self._longest_wait
         seconds = (self._heap[0][0] - self._clock.now()).total_seconds()
         return min(max(0.0, seconds), self._longest_wait)
+
+    def _surveyed(self, timer: _Timer, due: datetime, now: datetime) -> Stretch:
+        try:
+            return survey(timer.registered.job.next, due, now, self._zone)
+        except Exception as error:  # a subclass of somebody's own
+            self._set_aside(timer, _broken(error))
+            return _only(due)
 
     def _carry_out(self, batch: Sequence[tuple[_Timer, Stretch]], now: datetime) -> bool:
         if not batch:
@@ -263,7 +277,12 @@ class Engine:
             if is_recorded:
                 self._act_on(timer, decision, now)
             else:
-                _log.warning("Fire time decided elsewhere", job_key=decision.job_key, fire_time=decision.mark)
+                _log.warning(
+                    "Fire time decided elsewhere",
+                    job=timer.registered.job.name,
+                    job_key=decision.job_key,
+                    fire_time=decision.mark.astimezone(self._zone).isoformat(),
+                )
             if timer.due is not None:
                 self._push(timer)
                 self._say_next(timer)
@@ -293,7 +312,7 @@ class Engine:
 
     def _set_aside(self, timer: _Timer, error: BrokenNextError) -> None:
         timer.failures += 1
-        seconds = min(_SHORTEST_BACKOFF * 2 ** (timer.failures - 1), _LONGEST_BACKOFF)
+        seconds = _backoff(timer.failures, _LONGEST_BACKOFF)
         job = timer.registered.job
         heapq.heappush(self._ask_again, (self._clock.monotonic() + seconds, job.key, timer))
         _log.error("Next function failed", job=job.name, job_key=job.key, problem=error.problem, ask_again_s=seconds)
@@ -309,8 +328,8 @@ class Engine:
         return self._ask_again[0][0] - now if self._ask_again else None
 
     def _store_failed(self, error: StoreError) -> None:
-        seconds = min(_SHORTEST_BACKOFF * 2**self._store_failures, LONGEST_WAIT)
         self._store_failures += 1
+        seconds = _backoff(self._store_failures, LONGEST_WAIT)
         self._store_again_at = self._clock.monotonic() + seconds
         _log.error("Store failed; nothing starts until it works", problem=str(error), again_s=seconds)
 
@@ -359,6 +378,17 @@ class Engine:
             )
         if self._publish.is_heard:
             self._publish(FireTimesNotRun(gap))
+
+
+def _backoff(failures: int, longest: float) -> float:
+    """Return the seconds to wait after so many failures in a row, from 1."""
+    return min(_SHORTEST_BACKOFF * 2.0 ** min(failures - 1, 20), longest)  # 2.0**1024 is no float
+
+
+def _broken(error: Exception) -> BrokenNextError:
+    if isinstance(error, BrokenNextError):
+        return error
+    return BrokenNextError(f"the next function raised {summarize_error(error)}")
 
 
 def _only(due: datetime) -> Stretch:

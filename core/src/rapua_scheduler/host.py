@@ -49,8 +49,13 @@ class Host:
         """Ask `run` to return; asked again, it waits no longer for what is running.
 
         May be called from a signal handler and from any thread.
+
+        Raises:
+            KeyboardInterrupt: Asked again while plugins are being loaded.
         """
-        if self._stop_asked.is_set() and self._scheduler is not None:
+        if self._stop_asked.is_set():
+            if self._scheduler is None:  # a plugin that hangs in its import must not keep the process
+                raise KeyboardInterrupt
             self._scheduler.cut_grace()
         self._stop_asked.set()
 

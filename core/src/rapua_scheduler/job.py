@@ -67,6 +67,16 @@ def takes_after(next_function: NextFunction) -> bool:
     raise InvalidJobError("next", f"must take one argument, the last fire time; {signature} cannot be called so")
 
 
+def _takes_one(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # some callables written in C have no signature
+        return True
+    return True
+
+
 def _first_line_of_docstring(run: RunFunction) -> str:
     while isinstance(run, partial):
         run = run.func
@@ -133,16 +143,19 @@ class Job:
             name unless given.
         description: One line; the first of `run`'s docstring unless given.
         catch_up: What becomes of fire times that passed while nobody could run them: a `CatchUp`, or
-            its mode as a word.
-        overlap: What becomes of a fire time whose job is still running.
-        retry: A `Retry`, or a number of attempts.
+            its mode as a word. (*)
+        overlap: What becomes of a fire time whose job is still running. (*)
+        retry: A `Retry`, or a number of attempts. (*)
         timeout: Longest duration of one attempt, a `timedelta` or text such as "10m"; None is no limit.
-        isolation: Where attempts execute.
-        if_unfinished: What becomes of a run whose host died or was stopped in the middle.
-        concurrency_key: Jobs that share one run one at a time.
+        isolation: Where attempts execute. (*)
+        if_unfinished: What becomes of a run whose host died or was stopped in the middle. (*)
+        concurrency_key: Jobs that share one run one at a time. (*)
         supports_dry_run: Whether `run` honours `ctx.dry_run` by stopping short of every effect.
         check: Looks, for `rapua-scheduler check`, at what the job works on, and returns one line for
             each thing that a person should know or mend; never called by the host.
+
+    What is marked (*) is kept with the job, and not acted on by this version: fire times that passed
+    are recorded as missed, those of a running job as skipped, a run is tried once, in a thread.
 
     Raises:
         InvalidJobError: A value is not one that the field can have; names the field.
@@ -172,6 +185,10 @@ class Job:
     def _can_run(self, _: Attribute[RunFunction], value: RunFunction) -> None:
         if not callable(value):
             raise InvalidJobError("run", f"must be a function that takes a JobContext, not {value!r}")
+        if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+            raise InvalidJobError("run", "must not `yield`: calling it would execute nothing")
+        if not _takes_one(value):
+            raise InvalidJobError("run", "must take one argument, the JobContext")
 
     @next.validator  # noqa: A003  the field, as the original calls it
     def _can_tell_what_is_next(self, _: Attribute[NextFunction], value: NextFunction) -> None:

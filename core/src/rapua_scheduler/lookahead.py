@@ -65,6 +65,7 @@ class Lookahead:
         self._deliver = deliver
         self._open: dict[int, _Question] = {}
         self._executing: set[_Question] = set()
+        self._hanging: set[str] = set()
         self._asked = 0
 
     def ask_next(self, registered: RegisteredJob, after: datetime) -> int:
@@ -90,7 +91,8 @@ class Lookahead:
             Seconds until the next look is due; None if nothing is being asked.
         """
         now = self._clock.monotonic()
-        for question in [question for question in self._executing if now >= question.deadline]:
+        for question in [question for question in list(self._executing) if now >= question.deadline]:
+            self._hanging.add(question.job_key)
             question.executor.write_off(question)
             question.fail(f"the next function had not returned after {PATIENCE:g} s; it must be quick and pure")
         return _LOOK_EVERY if self._open else None
@@ -99,7 +101,10 @@ class Lookahead:
         self._asked += 1
         question = _Question(self, self._find_helper(registered), registered.job.key, self._asked, look)
         self._open[question.number] = question
-        question.executor.submit(question)
+        if registered.job.key in self._hanging:  # one thread is enough to wait for it
+            question.fail("the next function has still not returned")
+        else:
+            question.executor.submit(question)
         return question.number
 
     def begin(self, question: _Question) -> None:
@@ -110,6 +115,10 @@ class Lookahead:
     def is_half_over(self, question: _Question) -> bool:
         """Tell whether half of the time that *question* may take has passed."""
         return self._clock.monotonic() > question.deadline - PATIENCE / 2
+
+    def note_end(self, question: _Question) -> None:
+        """Note that the function has returned, in time or not; called in its helper thread."""
+        self._hanging.discard(question.job_key)
 
     def close(self, question: _Question, answer: Answer) -> None:
         """Deliver *answer*, unless the question has had one."""
@@ -140,6 +149,7 @@ class _Question:
         return Answer(self.job_key, self.number, next=fire_time, stretch=stretch)
 
     def end(self, returned: object, error: BaseException | None) -> None:
+        self._lookahead.note_end(self)
         if isinstance(returned, Answer):
             self._lookahead.close(self, returned)
         elif isinstance(error, BrokenNextError):

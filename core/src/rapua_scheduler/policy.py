@@ -1,4 +1,7 @@
-"""What a job asks of the host beyond its times: values only, nothing here acts."""
+"""What a job asks of the host beyond its times: values only.
+
+This version of the host keeps them and acts on none of them yet; see `Job`.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,6 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
     except OverflowError:
         raise ValueError(f"{text!r} is too long for a duration") from None
-
-
-def format_duration(duration: timedelta) -> str:
-    """Return *duration* as `parse_duration` reads it, such as "1h30m"."""
-    left = duration // timedelta(milliseconds=1)
-    parts: list[str] = []
-    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
-        whole, left = divmod(left, length)
-        if whole:
-            parts.append(f"{whole}{unit}")
-    return "".join(parts) or "0s"
 
 
 def _duration(value: timedelta | str | None) -> timedelta | None:

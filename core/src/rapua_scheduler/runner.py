@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import inspect
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta, tzinfo
 from typing import Protocol
 
@@ -17,6 +19,7 @@ from rapua_scheduler.context import Cancellation, JobContext
 from rapua_scheduler.errors import JobCancelled
 from rapua_scheduler.events import Event, RunFinished, RunStarted
 from rapua_scheduler.executors.port import Executor
+from rapua_scheduler.job import is_async
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import describe_error, plain_result, summarize_error
 from rapua_scheduler.registry import RegisteredJob
@@ -86,7 +89,6 @@ class Attempt:
         runner: Runner,
         registered: RegisteredJob,
         run: Run,
-        executor: Executor,
         on_end: Callable[[str], None],
         *,
         dry_run: bool,
@@ -96,7 +98,7 @@ class Attempt:
         self._halfway = threading.Lock()
         self.registered = registered
         self.run = run
-        self.executor = executor
+        self.executor: Executor | None = None
         self.on_end = on_end
         self.dry_run = dry_run
         self.cancellation = Cancellation()
@@ -125,7 +127,15 @@ class Attempt:
 
     def call(self) -> object:
         """Call the job's function; called by the executor."""
-        return self.registered.job.run(self.context)
+        run = self.registered.job.run
+        returned = run(self.context)
+        if inspect.isgenerator(returned) or (inspect.iscoroutine(returned) and not is_async(run)):
+            returned.close()
+            raise TypeError(
+                f"run returned a {type(returned).__name__}, which nobody executes; "
+                "write it as `async def`, or as a plain function"
+            )
+        return returned
 
     def end(self, returned: object, error: BaseException | None) -> None:
         """Settle what the function returned or raised; called by the executor."""
@@ -152,14 +162,10 @@ class Runner:
         self._unrecorded: deque[tuple[Attempt, Outcome]] = deque()
         self._record_again_at = 0.0
         self._all_settled = threading.Event()
+        self._is_grace_cut = False
         self._recording: set[str] = set()
         self._all_recorded = threading.Event()
         self.wake: Callable[[], None] = lambda: None
-
-    @property
-    def active_runs(self) -> tuple[str, ...]:
-        """Ids of the runs whose outcome is not settled."""
-        return tuple(self._active)
 
     def start(
         self, registered: RegisteredJob, run: Run, on_end: Callable[[str], None], *, dry_run: bool = False
@@ -173,12 +179,16 @@ class Runner:
                 nothing of the attempt executes any more.
             dry_run: Whether the job must stop short of every effect.
         """
-        executor = self._find_executor(registered)
-        attempt = Attempt(self, registered, run, executor, on_end, dry_run=dry_run)
+        attempt = Attempt(self, registered, run, on_end, dry_run=dry_run)
         self._active[run.run_id] = attempt
         if self._publish.is_heard:
             self._publish(RunStarted(run))
-        executor.submit(attempt)
+        try:
+            attempt.executor = self._find_executor(registered)
+            attempt.executor.submit(attempt)
+        except Exception as error:  # the system has no thread or descriptor left; others may go on
+            self._settle(attempt, Outcome(RunStatus.FAILED, self._clock.now(), error=describe_error(error)))
+            attempt.arrive()
 
     def tick(self) -> float | None:
         """Time out what is over its time, and hand refused outcomes to the store again.
@@ -196,8 +206,7 @@ class Runner:
                 self._time_out(overdue)
         if self._unrecorded and now >= self._record_again_at:
             self._record_again_at = now + RECORD_AGAIN_AFTER
-            for _ in range(len(self._unrecorded)):
-                self._record(*self._unrecorded.popleft())
+            self._record_again()
         waits = [self._deadlines[0][0] - now] if self._deadlines else []
         if self._unrecorded:
             waits.append(self._record_again_at - now)
@@ -212,7 +221,7 @@ class Runner:
         self._all_settled.clear()
         for attempt in list(self._active.values()):
             self._cancel(attempt, RunStatus.INTERRUPTED, "the host stops")
-        if self._active:
+        if self._active and not self._is_grace_cut:
             self._clock.wait(self._all_settled, grace.total_seconds())
         for attempt in list(self._active.values()):
             _log.warning(
@@ -223,12 +232,16 @@ class Runner:
                 problem="it did not end within the grace period",
             )
             self._settle(attempt, Outcome(RunStatus.INTERRUPTED, self._clock.now(), error="the host stopped"))
-        self._all_recorded.clear()
-        if self._recording:
-            self._clock.wait(self._all_recorded, RECORD_WITHIN)
+        give_up_at = self._clock.monotonic() + RECORD_WITHIN
+        while self._recording and (left := give_up_at - self._clock.monotonic()) > 0:
+            self._all_recorded.clear()
+            self._record_again()
+            if self._recording:
+                self._clock.wait(self._all_recorded, min(left, RECORD_AGAIN_AFTER))
 
     def cut_grace(self) -> None:
         """End the wait of `stop` at once; may be called from any thread."""
+        self._is_grace_cut = True
         self._all_settled.set()
 
     # -- called by attempts, in executors' threads
@@ -256,7 +269,8 @@ class Runner:
             dry_run=attempt.dry_run,
         )
         if _level.isEnabledFor(logging.INFO):
-            _log.info("Executing job", job=job.name, job_key=run.job_key, run_id=run.run_id, attempt=run.attempt)
+            with suppress(Exception):  # a log must not keep a job from running
+                _log.info("Executing job", job=job.name, job_key=run.job_key, run_id=run.run_id, attempt=run.attempt)
         return True
 
     def end(self, attempt: Attempt, returned: object, error: BaseException | None) -> None:
@@ -282,24 +296,26 @@ class Runner:
     def _time_out(self, attempt: Attempt) -> None:
         timeout = attempt.registered.job.timeout
         reason = f"timed out after {timeout}"
-        attempt.cancellation.cancel(reason)
-        attempt.executor.cancel(attempt)
+        self._cancel(attempt, RunStatus.TIMED_OUT, reason)
         self._settle(attempt, Outcome(RunStatus.TIMED_OUT, self._clock.now(), error=reason))
-        attempt.executor.write_off(attempt)
+        if attempt.executor is not None:
+            attempt.executor.write_off(attempt)
 
     def _cancel(self, attempt: Attempt, status: RunStatus, reason: str) -> None:
         attempt.cancel_status = status
         attempt.cancellation.cancel(reason)
-        attempt.executor.cancel(attempt)
+        if attempt.executor is not None:
+            attempt.executor.cancel(attempt)
 
     def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         if not attempt.settle_once():
             return
-        self._report(attempt, outcome)
         self._record(attempt, outcome)
         self._active.pop(attempt.run.run_id, None)
         if not self._active:
             self._all_settled.set()
+        with suppress(Exception):  # the application's log handlers may raise; the run has ended all the same
+            self._report(attempt, outcome)
 
     def _report(self, attempt: Attempt, outcome: Outcome) -> None:
         succeeded = outcome.status is RunStatus.SUCCEEDED
@@ -321,6 +337,10 @@ class Runner:
             if summary != outcome.error:
                 fields["exception"] = outcome.error
             _log.log(level, "Job execution", **fields, error=summary)
+
+    def _record_again(self) -> None:
+        for _ in range(len(self._unrecorded)):
+            self._record(*self._unrecorded.popleft())
 
     def _record(self, attempt: Attempt, outcome: Outcome) -> None:
         def then(error: Exception | None, accepted: bool) -> None:

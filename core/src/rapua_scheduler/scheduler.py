@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta, tzinfo
-from types import TracebackType
+from pathlib import Path
+from types import NoneType, TracebackType
 from typing import Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.engine import Engine
@@ -22,6 +24,7 @@ from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Runner
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import Store
+from rapua_scheduler.store.sqlite import SqliteStore
 
 _OBSERVERS_GRACE = 2.0
 _log = get_logger("rapua_scheduler.scheduler")
@@ -44,10 +47,10 @@ class Scheduler:
 
     def __init__(
         self,
-        store: Store | None = None,
+        store: Store | Path | str | None = None,
         *,
         clock: Clock | None = None,
-        timezone: tzinfo | None = None,
+        timezone: tzinfo | str | None = None,
         shutdown_grace: timedelta = timedelta(seconds=30),
         observers: Mapping[str, Callable[[Event], object]] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
@@ -55,19 +58,27 @@ class Scheduler:
         """Make a scheduler without jobs.
 
         Args:
-            store: Where decisions and runs are recorded; by default in memory, and forgotten when
-                the application ends. Closed by the application, not by the scheduler.
+            store: Where decisions and runs are recorded: the path of a file, which is created if need
+                be, is this scheduler's alone while it is open, and is closed by `stop`; or a store
+                that the application opens and closes. By default in memory, and forgotten when the
+                application ends.
             clock: Where the time comes from; by default the machine.
-            timezone: The zone in which days and months begin; by default the system's.
+            timezone: The zone in which days and months begin, or its name; by default the system's.
             shutdown_grace: How long `stop` waits for jobs that are running.
             observers: Called with every `Event`, by a name of your choice.
             on_failure: Called, in the scheduler's thread, if the scheduler itself fails, which is a
                 defect of it and not of a job; nothing starts any more. Logged in any case.
+
+        Raises:
+            ValueError: No zone has that name.
+            StoreError: The file cannot be used as a store.
+            AnotherHostError: Another scheduler, or a host, is active on it.
         """
         self._on_failure = on_failure
         self._clock: Clock = clock or SystemClock()
-        self._store: Store = store if store is not None else MemoryStore()
-        self._zone = timezone or _system_zone()
+        self._zone = _zone(timezone)
+        self._own_store = self._open(store) if isinstance(store, (str, Path)) else None
+        self._store: Store = self._own_store or (MemoryStore() if isinstance(store, (str, Path, NoneType)) else store)
         self._grace = shutdown_grace
         self._registry = Registry()
         self._observers = Observers(observers or {})
@@ -100,20 +111,25 @@ class Scheduler:
         Raises:
             InvalidJobError: One of the values is not one that a job can have.
             DuplicateJobError: Its key is taken.
+            RuntimeError: The scheduler has been stopped.
         """
         job = Job(name, run, next, **policies)
         self.add([RegisteredJob(job)])
         return job
 
-    def add(self, jobs: Iterable[RegisteredJob]) -> None:
-        """Add jobs with the plugin that brought each.
+    def add(self, jobs: Iterable[Job | RegisteredJob]) -> None:
+        """Add jobs, with the plugin that brought each if one did.
 
         Raises:
             DuplicateJobError: A key is taken; the jobs before it are added.
+            RuntimeError: The scheduler has been stopped.
         """
+        if self._stopped:
+            raise RuntimeError("this scheduler has been stopped; make another one")
         added: list[RegisteredJob] = []
         try:
-            for registered in jobs:
+            for job in jobs:
+                registered = job if isinstance(job, RegisteredJob) else RegisteredJob(job)
                 self._registry.add(registered)
                 added.append(registered)
         finally:
@@ -127,7 +143,7 @@ class Scheduler:
         Raises:
             RuntimeError: It was started before; make another one.
         """
-        if self._thread is not None:
+        if self._thread is not None or self._stopped:
             raise RuntimeError("a scheduler starts once; make another one")
         if self._observers.is_heard:
             self._observers(HostStarted(tuple(self._registry)))
@@ -151,6 +167,8 @@ class Scheduler:
             self._thread.join()
         self._pools.close()
         self._observers.close(_OBSERVERS_GRACE)
+        if self._own_store is not None:
+            self._own_store.close()
 
     def cut_grace(self) -> None:
         """End the grace period of a `stop` that waits in another thread."""
@@ -173,11 +191,28 @@ class Scheduler:
             if self._on_failure is not None:
                 self._on_failure(error)
 
+    def _open(self, path: str | Path) -> SqliteStore:
+        store = SqliteStore.open(path, create=True, clock=self._clock)
+        try:
+            store.become_host()
+            store.mark_lost(self._clock.now())
+        except BaseException:
+            store.close()
+            raise
+        return store
+
     def _make_lookahead(self, deliver: Callable[[Answer], None]) -> Lookahead:
         return Lookahead(self._clock, self._zone, self._pools.helper_of, deliver)
 
 
-def _system_zone() -> tzinfo:
+def _zone(zone: tzinfo | str | None) -> tzinfo:
+    if isinstance(zone, tzinfo):
+        return zone
+    if zone is not None:
+        try:
+            return ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f'no time zone is called {zone!r}; write it like "Pacific/Auckland"') from None
     from tzlocal import get_localzone  # noqa: PLC0415  costs start-up time, and is needed here only
 
     return get_localzone()

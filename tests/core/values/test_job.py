@@ -40,6 +40,8 @@ def test_policies_may_be_written_as_words() -> None:
         ("name", "  "),
         ("name", 5),
         ("run", "not callable"),
+        ("run", lambda: None),
+        ("run", lambda ctx: (yield)),
         ("next", "0 0 * * *"),
         ("next", lambda a, b: None),
         ("key", "Upper"),

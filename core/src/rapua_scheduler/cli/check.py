@@ -6,7 +6,7 @@ import click
 
 from rapua_scheduler.checks import Finding, Severity, check_jobs, check_plugins, check_site, check_store
 from rapua_scheduler.cli.render import json_option, show_json
-from rapua_scheduler.cli.session import open_session
+from rapua_scheduler.cli.session import open_session, plugins_print_elsewhere
 
 _EXIT_FAILED = 1
 _EXIT_UNUSABLE = 78
@@ -22,7 +22,7 @@ def command(context: click.Context, *, strict: bool, as_json: bool) -> int:
 
     Exits 0 if a host can run, and 78 if it cannot; with --strict, 1 if anything needs a look.
     """
-    with open_session(context) as session:
+    with open_session(context) as session, plugins_print_elsewhere():
         where = session.config.path
         findings = [
             Finding(

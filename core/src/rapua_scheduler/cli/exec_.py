@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import signal
+from datetime import datetime
 from types import FrameType
 
 import click
 
 from rapua_scheduler.cli.render import json_option, show_json
-from rapua_scheduler.cli.session import open_session, parse_instant
+from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
 from rapua_scheduler.control import run_fields
@@ -37,12 +38,14 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
     clock = SystemClock()
     with open_session(context) as session:
         config, registered = session.config, session.plugins.registry.find(job)
+        asked_for = parse_instant(fire_time, config) if fire_time else None
     if dry_run and not registered.job.supports_dry_run:
         raise click.UsageError(f"job {job!r} does not declare that it supports a dry run; nothing was run")
     configure_logging(config.log_format or "console", level=logging.INFO, timestamps=stamped_by(clock, config.timezone))
     store: Store = MemoryStore() if dry_run else SqliteStore.open(config.state, create=True, clock=clock)
     try:
-        run = _execute(store, clock, config, registered, fire_time, dry_run=dry_run)
+        with plugins_print_elsewhere():
+            run = _execute(store, clock, config, registered, asked_for, dry_run=dry_run)
     finally:
         store.close()
     _show(run, config, dry_run=dry_run, as_json=as_json)
@@ -50,7 +53,7 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
 
 
 def _execute(
-    store: Store, clock: Clock, config: Config, registered: RegisteredJob, fire_time: str | None, *, dry_run: bool
+    store: Store, clock: Clock, config: Config, registered: RegisteredJob, fire_time: datetime | None, *, dry_run: bool
 ) -> Run:
     foreground = ForegroundRun(store, clock, config.timezone)
 
@@ -61,7 +64,7 @@ def _execute(
     signal.signal(signal.SIGTERM, stop)
     return foreground.execute(
         registered,
-        parse_instant(fire_time, config) if fire_time else None,
+        fire_time,
         dry_run=dry_run,
         grace=config.shutdown_grace,
     )

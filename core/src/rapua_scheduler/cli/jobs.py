@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rapua_scheduler.cli.render import json_option, moment, show_json, show_table
-from rapua_scheduler.cli.session import open_session
+from rapua_scheduler.cli.session import open_session, plugins_print_elsewhere
 from rapua_scheduler.control import JobListing, job_fields, list_jobs
 
 
@@ -19,7 +19,8 @@ def command(context: click.Context, *, as_json: bool) -> None:
     """
     with open_session(context) as session:
         zone = session.config.timezone
-        listings = list_jobs(session.plugins.registry, session.store, session.clock.now(), zone)
+        with plugins_print_elsewhere():
+            listings = list_jobs(session.plugins.registry, session.store, session.clock.now(), zone)
         if as_json:
             show_json([job_fields(listing, zone) for listing in listings])
             return

@@ -12,6 +12,7 @@ import click
 from rapua_scheduler.errors import (
     AnotherHostError,
     ConfigurationError,
+    FolderNotEmptyError,
     RapuaSchedulerError,
     StoreError,
     UnknownJobError,
@@ -114,6 +115,6 @@ def exit_code(error: RapuaSchedulerError) -> int:
         return EXIT_ANOTHER_HOST
     if isinstance(error, (ConfigurationError, StoreError)):
         return EXIT_UNUSABLE
-    if isinstance(error, UnknownJobError):
+    if isinstance(error, (UnknownJobError, FolderNotEmptyError)):
         return EXIT_USAGE
     return EXIT_FAILED

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def open_session(context: click.Context, *, import_plugins: bool = True) -> Iter
     finally:
         if store is not None:
             store.close()
+
+
+def plugins_print_elsewhere() -> AbstractContextManager[object]:
+    """Keep what plugins print while the block calls them out of the command's own output."""
+    return redirect_stdout(sys.stderr)
 
 
 def parse_instant(text: str, config: Config) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rapua_scheduler.cli.render import json_option, moment, show_json, show_table
-from rapua_scheduler.cli.session import open_session, parse_instant
+from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere
 from rapua_scheduler.control import iso, upcoming
 
 _DEFAULT_COUNT = 10
@@ -33,16 +33,21 @@ def command(
     """
     with open_session(context) as session:
         zone = session.config.timezone
-        fire_times = upcoming(
-            session.plugins.registry,
-            session.store,
-            zone,
-            now=session.clock.now(),
-            after=parse_instant(from_, session.config) if from_ else None,
-            until=parse_instant(until, session.config) if until else None,
-            count=count or (_MOST if until else _DEFAULT_COUNT),
-            job_key=job,
-        )
+        after = parse_instant(from_, session.config) if from_ else None
+        end = parse_instant(until, session.config) if until else None
+        with plugins_print_elsewhere():
+            fire_times, problems = upcoming(
+                session.plugins.registry,
+                session.store,
+                zone,
+                now=session.clock.now(),
+                after=after,
+                until=end,
+                count=count or (_MOST if until else _DEFAULT_COUNT),
+                job_key=job,
+            )
+        for problem in problems:
+            click.echo(f"warning: {problem}", err=True)
         if as_json:
             show_json(
                 [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable
 
@@ -25,6 +26,7 @@ class ExecutorPools:
         self._loops: dict[str, LoopExecutor] = {}
         self._helpers: dict[str, ThreadExecutor] = {}
         self._plain_jobs: Counter[str] = Counter()
+        self._making = threading.Lock()
 
     def prepare(self, jobs: Iterable[RegisteredJob]) -> None:
         """Start the threads that plain *jobs* will want, so that none waits for one at its fire time."""
@@ -54,7 +56,10 @@ class ExecutorPools:
     def _threads_of(self, plugin: str) -> ThreadExecutor:
         executor = self._threads.get(plugin)
         if executor is None:
-            executor = self._threads[plugin] = ThreadExecutor(plugin, THREADS_PER_PLUGIN)
+            with self._making:  # jobs may be added while others start
+                executor = self._threads.get(plugin)
+                if executor is None:
+                    executor = self._threads[plugin] = ThreadExecutor(plugin, THREADS_PER_PLUGIN)
         return executor
 
     def close(self) -> None:

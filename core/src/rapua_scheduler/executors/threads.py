@@ -97,13 +97,16 @@ class ThreadExecutor:
                     self._threads -= 1
                     return
                 self._executing.add(work)
-            if work.begin():
-                self._execute(work, base)
-            with self._lock:
-                if work in self._written_off:
+            try:
+                if work.begin():
+                    self._execute(work, base)
+            finally:
+                with self._lock:
+                    is_written_off = work in self._written_off
                     self._written_off.discard(work)
-                    return
-                self._executing.discard(work)
+                    self._executing.discard(work)
+            if is_written_off:
+                return
             del work
 
     @staticmethod
