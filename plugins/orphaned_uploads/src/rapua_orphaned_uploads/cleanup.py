@@ -129,17 +129,19 @@ class _CleanUp:
         return orphans
 
     def _take(
-        self, orphans: Mapping[str, Sequence[Orphan]], reader: ReferenceReader, settler: Settler, trash: Trash | None
+        self, orphans: dict[str, list[Orphan]], reader: ReferenceReader, settler: Settler, trash: Trash | None
     ) -> Mapping[str, set[str]]:
         if not orphans:
             return {}
         aside = trash.begin(self.ctx, self.root_path) if trash else None
         try:
             taker = Taker(self.root, aside, self.counts, self.problems.note)
-            for done, batch in enumerate(batches(orphans, self.settings.batch_size)):
+            done, total = 0, sum(map(len, orphans.values()))
+            for batch in batches(orphans, self.settings.batch_size):
                 self.ctx.raise_if_cancelled()
                 taker.take(batch, reader.current())
-                self.ctx.progress(min((done + 1) * self.settings.batch_size, sum(map(len, orphans.values()))))
+                done += sum(len(found) for _, found in batch)
+                self.ctx.progress(done, total)
             self.ctx.raise_if_cancelled()
             if aside:
                 settler.settle(aside, reader.current())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from attrs import define, field
 
@@ -14,6 +14,7 @@ _ANY_HOST = re.compile(r"//([^/:?#\x00\\\s\"'<>]+)")
 # Only as far as it runs without a doubt: no user, no second "//", no comma, no query. Whatever follows may
 # name a file of this site.
 _ABSOLUTE = re.compile(r"//([a-zA-Z0-9.-]+)(?::[0-9]*)?((?:/(?!/)[\w.~%-]*)+)")
+_MANY = 8
 _SCHEME = re.compile("https?:$", re.IGNORECASE)
 _NO_PART_OF_A_URL = re.compile(r"(?:^|[\x00\s\"'<>(\[]|\\[bfnrt])$")
 _DATE = re.compile("/[0-9]{4}/[0-9]{2}/[0-9]{2}/")
@@ -56,8 +57,9 @@ class Hosts:
             return text
         left: list[str] = []
         end = 0
-        for url in _ABSOLUTE.finditer(text):
-            if url[1] in foreign and (start := _start(text, url.start())) is not None:
+        for slashes in _positions(text, foreign):
+            url = _ABSOLUTE.match(text, slashes)
+            if url and slashes >= end and url[1] in foreign and (start := _start(text, slashes)) is not None:
                 left.append(text[end:start])
                 end = url.end()
                 if not self.is_complete and "/uploads/" in url[2].lower() and _DATE.search(url[2]):
@@ -70,6 +72,19 @@ class Hosts:
             return False
         # A bare name or an address may be the same machine, and an encoded name the same host.
         return "." in host and "xn--" not in host and not _ADDRESS.fullmatch(host)
+
+
+def _positions(text: str, hosts: Collection[str]) -> list[int]:
+    """Return where a "//" stands that one of *hosts* may follow, in order."""
+    if len(hosts) > _MANY:
+        return [match.start() for match in _ANY_HOST.finditer(text)]
+    positions: set[int] = set()
+    for host in hosts:
+        position = text.find(f"//{host}")
+        while position >= 0:
+            positions.add(position)
+            position = text.find(f"//{host}", position + 2)
+    return sorted(positions)
 
 
 def _start(text: str, slashes: int) -> int | None:

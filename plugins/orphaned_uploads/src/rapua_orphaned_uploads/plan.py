@@ -57,12 +57,9 @@ class Walk:
         """Return the files in *folder*, such as "2026/11/23", that would go."""
         try:
             with opened(self.root, folder) as descriptor, os.scandir(descriptor) as entries:
-                regular: dict[str, os.DirEntry[str]] = {}
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
-                        regular[entry.name] = entry
-                    else:
-                        self.counts.not_regular += 1
+                found = list(entries)
+                regular = {entry.name: entry for entry in found if entry.is_file(follow_symlinks=False)}
+                self.counts.not_regular += len(found) - len(regular)
                 unreferenced = self.references.unreferenced(folder, regular)
                 self.counts.files += len(regular)
                 self.counts.referenced += len(regular) - len(unreferenced)

@@ -21,8 +21,7 @@ _SOURCES = (
 )
 # As much of each URL as holds its host, so that a hundred thousand rows are a few distinct values.
 _MINTED = """
-    SELECT DISTINCT CASE instr(substr(original_url, 9), '/')
-        WHEN 0 THEN original_url ELSE substr(original_url, 1, 8 + instr(substr(original_url, 9), '/')) END
+    SELECT DISTINCT substr(original_url, 1, 8 + instr(substr(original_url, 9), '/'))
     FROM uploads WHERE typeof(original_url) IN ('text', 'blob')
 """
 
@@ -37,6 +36,10 @@ _SLASH = rf"(?>(?:{_BREAKS})?/(?:\.?/|{_BREAKS}){{0,20}})"
 _DATE_AND_OTHER_NAME = re.compile(
     rf"/(?>([0-9][0-9])|(?=[./\\ ])(?>(?:\.?/|{_BREAKS}){{0,20}})([0-9][0-9]))"
     rf"{_SLASH}([0-9][0-9])(?:{_SLASH}|\\(?=[bfnrt]))(?!{_UUID})"
+)
+# Found wherever that one is, and sooner: a slash that is doubled or dotted, or a month and what follows it.
+_PERHAPS_A_DATE = re.compile(
+    rf"/(?:(?<=[0-9nrt ]/)[./\\ ]|[0-9][0-9](?:[\\ ]|/(?:[./\\ ]|[0-9][0-9](?:[\\ ]|/(?!{_UUID})))))"
 )
 _YEAR = re.compile(rf"([0-9]{{4}})(?:{_BREAKS})?$")
 _SAME_FOLDER = re.compile(r"/(?:\.?/)+")
@@ -84,6 +87,8 @@ class References:
                 self._add_names(_without_dots(reading))
 
     def _add_names(self, plain: str) -> None:
+        if not _PERHAPS_A_DATE.search(plain):
+            return
         for date in _DATE_AND_OTHER_NAME.finditer(plain):
             year = _YEAR.search(plain, max(0, date.start() - _LONGEST_BREAK), date.start())
             folder = f"{year[1]}/{date[1] or date[2]}/{date[3]}" if year else ""

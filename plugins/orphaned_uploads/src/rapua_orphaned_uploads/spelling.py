@@ -13,6 +13,7 @@ import re
 import unicodedata
 
 _ROUNDS = 8
+_ENTITY = re.compile("&[#a-zA-Z]")
 _PERCENT_OF_PERCENT = re.compile("%(?:25)+")
 _PERCENT = re.compile("(?:%[0-9a-fA-F]{2})+")
 _JSON_CHARACTER = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -34,10 +35,8 @@ def unescape(text: str) -> str:
     stand between two folders. Line breaks and tabs that are written as such become `\n`, `\t` and so on.
     """
     for _ in range(_ROUNDS):
-        before = text
-        if "\\" in text:  # JSON lies outside of everything else, and is to be gone before it
-            text = _without_json(text)
-        if "&" in text:
+        text = before = _without_json(text)  # first, because JSON lies outside of everything else
+        if _ENTITY.search(text):
             text = html.unescape(text)
         if "%" in text:
             text = _PERCENT.sub(_bytes_of_percent, _PERCENT_OF_PERCENT.sub("%", text))
@@ -84,23 +83,25 @@ def _bytes_of_percent(match: re.Match[str]) -> str:
 
 def _without_json(text: str) -> str:
     for _ in range(_ROUNDS):
+        if "\\\\" not in text and "\\u005" not in text:
+            return _without_one_layer_of_json(text)
+        # Pairs of backslashes must be told from what follows them, from left to right.
         before = text
-        text = _without_layer_of_json(text)
+        text = _SURROGATES.sub(_join_surrogates, _JSON_ESCAPE.sub(_character_of_json, text))
         if text == before:
             break
     return text
 
 
-def _without_layer_of_json(text: str) -> str:
-    if "\\\\" in text:  # pairs must be told from what follows them, from left to right
-        return _SURROGATES.sub(_join_surrogates, _JSON_ESCAPE.sub(_character_of_json, text))
-    # The usual case, in the fastest way: these few lines see every text of a site.
+def _without_one_layer_of_json(text: str) -> str:
+    if "\\" not in text:
+        return text
     if "\\u" in text:
         for escape, character in _JSON_OF_GO:
             text = text.replace(escape, character)
         if "\\u" in text:
             text = _SURROGATES.sub(_join_surrogates, _JSON_CHARACTER.sub(_character_of_json, text))
-    return text.replace('\\"', '"').replace("\\'", "'").replace("\\/", "/")
+    return text.replace('\\"', '"').replace("\\'", "'").replace("\\/", "/")  # faster than any pattern
 
 
 def _character_of_json(match: re.Match[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import ExitStack
 
 from attrs import define, field
@@ -21,11 +21,13 @@ Batch = Sequence[tuple[str, Sequence[Orphan]]]
 """Orphans by date folder."""
 
 
-def batches(orphans: Mapping[str, Sequence[Orphan]], size: int) -> Iterator[Batch]:
-    """Yield all *orphans*, *size* at a time."""
+def batches(orphans: MutableMapping[str, list[Orphan]], size: int) -> Iterator[Batch]:
+    """Yield all *orphans*, *size* at a time, and empty it on the way: there may be many."""
     batch: list[tuple[str, Sequence[Orphan]]] = []
     room = size
-    for folder, found in orphans.items():
+    while orphans:
+        folder = next(iter(orphans))
+        found = orphans.pop(folder)
         start = 0
         while start < len(found):
             part = found[start : start + room]
