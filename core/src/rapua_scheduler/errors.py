@@ -85,7 +85,10 @@ class DuplicateJobError(PluginError):
 
     def __str__(self) -> str:
         first, second = self.plugins
-        return f"job {self.key!r} is declared by both {first!r} and {second!r}; disable one of them"
+        return (
+            f"job {self.key!r} is declared by both {first!r} and {second!r}; disable one of them, or give one "
+            "of the two another key"
+        )
 
 
 class UnknownJobError(RapuaSchedulerError, LookupError):

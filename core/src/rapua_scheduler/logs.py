@@ -17,11 +17,28 @@ LogFormat = Literal["console", "json"]
 
 logging.getLogger(ROOT).addHandler(logging.NullHandler())
 
+
+class _Line(dict[str, Any]):
+    """The fields of a line, readable also through a handler that knows nothing of structlog."""
+
+    def __str__(self) -> str:
+        fields = " ".join(
+            f"{name}={value!r}" for name, value in self.items() if name not in {"event", "level", "logger", "exception"}
+        )
+        text = f"{self.get('event', '')} {fields}".rstrip()
+        return f"{text}\n{self['exception']}" if "exception" in self else text
+
+
+def _as_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return _Line(event)
+
+
 _BEFORE_HANDLERS: list[Any] = [
     structlog.stdlib.filter_by_level,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.PositionalArgumentsFormatter(),
+    _as_line,
     structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
 ]
 

@@ -6,12 +6,15 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from rapua_scheduler import JobContext, RunStatus, Scheduler, every
+from rapua_scheduler.errors import AnotherHostError, DuplicateJobError
 from rapua_scheduler.run import Decision
 from rapua_scheduler.store.memory import MemoryStore
+from rapua_scheduler.store.sqlite import SqliteStore
 
 PATIENCE = 10.0
 
@@ -373,3 +376,59 @@ def test_a_defect_of_the_scheduler_itself_is_told_and_not_silent() -> None:
         assert failed.wait(PATIENCE)
 
     assert isinstance(told[0], ZeroDivisionError)
+
+
+def test_an_application_that_only_configures_logging_reads_plain_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "rapua_scheduler")
+
+    with Scheduler(timezone="UTC") as scheduler:
+        scheduler.add_job("Sweep", lambda ctx: None, every(hours=1))
+        wait_until(lambda: "Next run scheduled" in caplog.text, "the next run is logged")
+
+    assert "Starting job job='Sweep' job_key='sweep'" in caplog.messages
+
+
+def test_a_scheduler_on_a_file_remembers_across_restarts_and_has_it_for_itself(tmp_path: Path) -> None:
+    ran = threading.Event()
+    with Scheduler(tmp_path / "jobs.db", timezone=UTC) as first:
+        first.add_job("Tick", lambda ctx: ran.set(), in_a_moment())
+        assert ran.wait(PATIENCE)
+        with pytest.raises(AnotherHostError):
+            Scheduler(tmp_path / "jobs.db", timezone=UTC)
+
+    store = SqliteStore.open_read_only(tmp_path / "jobs.db")
+    assert store.runs(job_key="tick")[-1].status is RunStatus.SUCCEEDED
+    store.close()
+    Scheduler(tmp_path / "jobs.db", timezone=UTC).stop()
+
+
+def test_a_scheduler_refuses_what_it_could_not_work_with() -> None:
+    with pytest.raises(ValueError, match="Mars/Base"):
+        Scheduler(timezone="Mars/Base")
+    scheduler = Scheduler(timezone=UTC)
+    scheduler.stop()
+    with pytest.raises(RuntimeError, match="another"):
+        scheduler.start()
+    with pytest.raises(RuntimeError, match="another"):
+        scheduler.add_job("Late", lambda ctx: None, every(hours=1))
+
+
+def test_two_jobs_under_one_key_are_refused(scheduler: Scheduler) -> None:
+    scheduler.add_job("Hello", lambda ctx: None, every(hours=1))
+
+    with pytest.raises(DuplicateJobError, match="key"):
+        scheduler.add_job("hello!", lambda ctx: None, every(hours=1))
+
+
+def test_a_claim_that_was_refused_is_not_run(store: MemoryStore) -> None:
+    class RefusingStore(MemoryStore):
+        def decide(self, decisions: Sequence[Decision]) -> Sequence[bool]:
+            decided.set()
+            return [False] * len(decisions)
+
+    ran: list[JobContext] = []
+    decided = threading.Event()
+    with Scheduler(RefusingStore(), timezone=UTC) as scheduler:
+        scheduler.add_job("Never", ran.append, every(milliseconds=10))
+        assert decided.wait(PATIENCE)
+    assert ran == []
