@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 from attrs import define, field
@@ -26,6 +27,19 @@ _PAGE = 2000
 _ATTEMPTS = 6
 _CACHE = "PRAGMA cache_size = -16000"  # KiB: what a batch touches, lest it be written twice
 _TOLD = 100  # of the users that are left alone for a reason to look into, so many are named in the log
+
+
+class Ended(Enum):
+    """Why a run has nothing more to do, as its outcome tells it."""
+
+    OVERTAKEN = "overtaken"
+    ALREADY_COMPLETE = "already_complete"
+
+
+_ENDED = {
+    Ended.OVERTAKEN: "Period overtaken by a newer one",
+    Ended.ALREADY_COMPLETE: "Period already complete",
+}
 
 
 def top_up(ctx: JobContext, site: Site, settings: CreditTopUpSettings) -> Result:
@@ -50,11 +64,11 @@ def top_up(ctx: JobContext, site: Site, settings: CreditTopUpSettings) -> Result
     with site.read() as db:
         run = _TopUp(ctx, site, settings, period, db, log)
         if period.begins_at < current.begins_at:
-            return run.ended_early("overtaken", newer=current.name)
+            return run.ended_early(Ended.OVERTAKEN, newer=current.name)
         if completion.exists(db):
             site.require(completion.TABLE, completion.COLUMNS)
         if completion.is_complete(db, ctx.job_key, period):
-            return run.ended_early("already_complete")
+            return run.ended_early(Ended.ALREADY_COMPLETE)
         return run.serve_everybody()
 
 
@@ -71,6 +85,7 @@ class _TopUp:
     tally: Tally = field(factory=Tally)
     named: int = 0
     last_batch_failed: bool = False
+    last_ended: float | None = None
 
     def serve_everybody(self) -> Result:
         """Go through all users once, then complete the period if nobody is left."""
@@ -79,25 +94,20 @@ class _TopUp:
         earlier = self._survey()
         self.log.info("Topping up credits", users=total, dry_run=self.ctx.dry_run)
         for batch in self._batches_below_limit(pace):
-            if self.ctx.now() >= self.period.ends_at:
-                return self.ended_early("overtaken")
             settled = self._settle(batch, earlier, pace)
-            if settled is None:
-                return self.ended_early("already_complete")
+            if isinstance(settled, Ended):
+                return self.ended_early(settled)
             self.tally.merge(settled.tally)
             self._tell(settled)
             if not settled.survey_holds:
                 earlier = self._survey()
             self.ctx.progress(self.tally.users, max(total, self.tally.users))
-            if not self.ctx.dry_run:
-                self.ctx.sleep(self.settings.pause.total_seconds())
         return self._finish()
 
-    def ended_early(self, outcome: str, **why: str) -> Result:
+    def ended_early(self, ended: Ended, **why: str) -> Result:
         """Return the result of a run that has nothing more to do."""
-        phrase = {"overtaken": "Period overtaken by a newer one", "already_complete": "Period already complete"}
-        self.log.info(phrase[outcome], credited=self.tally.verdicts[Verdict.CREDITED], **why)
-        return self._result(outcome)
+        self.log.info(_ENDED[ended], credited=self.tally.verdicts[Verdict.CREDITED], **why)
+        return self._result(ended.value)
 
     def _survey(self) -> EarlierTopUps:
         return EarlierTopUps.survey(self.db, self.period, self.ctx.raise_if_cancelled)
@@ -123,21 +133,24 @@ class _TopUp:
         if waiting:
             yield waiting
 
-    def _settle(self, batch: list[str], earlier: EarlierTopUps, pace: Pace) -> Settled | None:
-        """Settle one batch in one transaction; None if the period is complete meanwhile."""
+    def _settle(self, batch: list[str], earlier: EarlierTopUps, pace: Pace) -> Settled | Ended:
+        """Settle one batch in one transaction, unless the period has come to an end meanwhile."""
         entry_ids = {user_id: entry_id(self.period.name, user_id) for user_id in batch}
 
-        def work(db: sqlite3.Connection) -> Settled | None:
+        def work(db: sqlite3.Connection) -> Settled | Ended:
             began = time.perf_counter()
             db.execute(_CACHE)
+            if self.ctx.now() >= self.period.ends_at:
+                return Ended.OVERTAKEN
             if completion.is_complete(db, self.ctx.job_key, self.period):
-                return None
+                return Ended.ALREADY_COMPLETE
             settled = settle(db, entry_ids, earlier, created_at=format_time(self.ctx.now()), dry_run=self.ctx.dry_run)
             pace.took(time.perf_counter() - began, len(batch))
             return settled
 
         if self.ctx.dry_run:
             return work(self.db)
+        self._pause()
         # While somebody sits on the lock, every batch would wait its full time: only the first one does.
         attempts = 1 if self.last_batch_failed else _ATTEMPTS
         try:
@@ -147,9 +160,17 @@ class _TopUp:
                 raise
             self.last_batch_failed = True
             self.log.warning("Batch failed", users=len(batch), error=str(error))
-            return _not_served(batch)
-        self.last_batch_failed = False
+            settled = _not_served(batch)
+        else:
+            self.last_batch_failed = False
+        self.last_ended = time.perf_counter()
         return settled
+
+    def _pause(self) -> None:
+        """Let the site's own writes through before the next transaction; looking at users is part of it."""
+        if self.last_ended is not None:
+            passed = time.perf_counter() - self.last_ended
+            self.ctx.sleep(max(0.0, self.settings.pause.total_seconds() - passed))
 
     def _tell(self, settled: Settled) -> None:
         for user_id, row_id in settled.doubts[: max(0, _TOLD - self.named)]:
@@ -173,6 +194,7 @@ class _TopUp:
             self.log.info("Dry run: nothing written", **self._counts())
             return self._result("dry_run")
         totals = entries.totals(self.db, self.period)  # here, because it may take long
+        self._pause()
         try:
             self.site.transact(lambda db: self._complete(db, totals), sleep=self.ctx.sleep)
         except sqlite3.OperationalError as error:
