@@ -13,6 +13,7 @@ PLAN: list[tuple[str, int, tuple[str, ...]]] = [
     ("burst", 1, ALL),
     ("burst", 100, ALL),
     ("burst", 10_000, ALL),
+    ("lateness", 200, ALL[:2]),
     ("registered", 1_000, ALL[:3]),
     ("registered", 100_000, ALL[:3]),
     ("recorded", 10_000, ("ours, durable", "limit: sqlite3")),

@@ -10,8 +10,11 @@ import sqlite3
 import statistics
 import sys
 import tempfile
+import threading
 import time
+from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 from bench.peers.contenders import CONTENDERS, OursDurable
 
@@ -59,6 +62,27 @@ def burst(contender: str, jobs: int) -> dict[str, float]:
         "last_ms": late[-1] * 1e3,
         "cpu_us_per_job": cpu / jobs * 1e6,
     }
+
+
+def lateness(contender: str, fires: int) -> dict[str, float]:
+    """One job, fired *fires* times, each 50 ms: how late it starts once the code is warm."""
+    from rapua_scheduler import Scheduler, every
+
+    late: list[float] = []
+    done = threading.Event()
+
+    def run(ctx: Any) -> None:
+        late.append(time.time() - ctx.fire_time.timestamp())
+        if len(late) > fires:
+            done.set()
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        store = Path(folder) / "store.db" if contender == "ours, durable" else None
+        with Scheduler(store, timezone=UTC) as scheduler:
+            scheduler.add_job("late", run, every(milliseconds=50))
+            done.wait(QUIET)
+    late.sort()
+    return {"median_ms": statistics.median(late) * 1e3, "p99_ms": late[int(len(late) * 0.99)] * 1e3}
 
 
 def registered(contender: str, jobs: int) -> dict[str, float]:
@@ -134,5 +158,5 @@ def _resident() -> int:
 
 if __name__ == "__main__":
     workload, contender, jobs = sys.argv[1:]
-    measures = {"burst": burst, "registered": registered, "recorded": recorded}
+    measures = {"burst": burst, "lateness": lateness, "registered": registered, "recorded": recorded}
     print(json.dumps(measures[workload](contender, int(jobs))))
