@@ -310,12 +310,13 @@ def as_nobody(expression: str, path: Path) -> str:
     code = AS_NOBODY.format(nobody=NOBODY, expression=expression.format(path=f"Path({str(path)!r})"))
     # imported before the user changes, so that whoever that is need not be able to read this program
     child = subprocess.run(
-        [sys.executable, "-c", "import rapua_scheduler.store.sqlite, encodings.idna\n" + code],
+        [sys.executable, "-c", "import rapua_scheduler.store.sqlite, urllib.parse\n" + code],
         capture_output=True,
         text=True,
         timeout=60,
-        check=True,
+        check=False,
     )
+    assert child.returncode == 0, child.stderr
     return child.stdout
 
 

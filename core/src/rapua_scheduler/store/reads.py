@@ -82,19 +82,22 @@ class SqliteReader:
         """See `Store.runs`."""
         terms: list[str] = []
         arguments: list[object] = []
+        order = "id DESC"
         if since is not None:
             terms.append("started_at >= ?")
             arguments.append(to_micros(since))
+            order = "+id DESC"  # the sign keeps SQLite from walking all runs rather than sorting the few it finds
         if statuses is not None:
             terms.append(f"status IN ({', '.join(repr(RunStatus(status).value) for status in statuses)})")
             if _UNFINISHED.issuperset(statuses):
                 terms.append("status IN ('queued', 'running')")  # word for word as in the index of the unfinished
+                order = "+id DESC"
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         if job_key is not None:
             statement = f"{_CHAIN} SELECT {RUN_COLUMNS} FROM chain {where}"
             arguments.insert(0, job_key)
         else:
-            statement = f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY id DESC"
+            statement = f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY {order}"
         return [to_run(row) for row in self._rows(f"{statement} LIMIT ?", *arguments, _or_all(limit))]
 
     def last_runs(self) -> Mapping[str, Run]:

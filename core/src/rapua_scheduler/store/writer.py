@@ -163,9 +163,12 @@ class Writer(Generic[P]):
         try:
             self._check_file()
             with transaction(self._connection):
-                for call in calls:
-                    self._perform(call)
-                self._perform_notes(notes)
+                if calls and len(calls) + len(notes) == 1:
+                    calls[0].perform(self._connection)  # what it did is undone with the transaction
+                else:
+                    for call in calls:
+                        self._perform(call)
+                    self._perform_notes(notes)
         except BaseException as error:
             for call in calls:
                 call.fail(self._as_ours(error))
