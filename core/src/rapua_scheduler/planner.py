@@ -75,7 +75,7 @@ def _checked(answer: object, after: datetime) -> datetime | None:
             "which carries the site's zone"
         )
     try:
-        instant = answer.astimezone(UTC)
+        instant = _plain(answer).astimezone(UTC)
     except OverflowError:
         return None
     if instant <= after:
@@ -83,6 +83,28 @@ def _checked(answer: object, after: datetime) -> datetime | None:
             f"the next function returned {answer.isoformat()}, which is not later than {after.isoformat()}"
         )
     return instant
+
+
+def _plain(answer: datetime) -> datetime:
+    """Return a datetime that compares and converts as one does; a subclass may have ways of its own."""
+    if type(answer) is datetime:
+        return answer
+    try:
+        return datetime(
+            answer.year,
+            answer.month,
+            answer.day,
+            answer.hour,
+            answer.minute,
+            answer.second,
+            answer.microsecond,
+            tzinfo=answer.tzinfo,
+            fold=answer.fold,
+        )
+    except (TypeError, ValueError) as error:
+        raise BrokenNextError(
+            f"the next function returned a {type(answer).__name__} that is no time ({error}); return an aware datetime"
+        ) from None
 
 
 def fire_key(next_function: Callable[..., object], fire_time: datetime, zone: tzinfo) -> str:

@@ -169,3 +169,25 @@ def test_only_fire_times_are_fire_times() -> None:
     assert is_fire_time(next_first_of_month, midnight, AUCKLAND)
     assert not is_fire_time(next_first_of_month, midnight + timedelta(seconds=1), AUCKLAND)
     assert not is_fire_time(lambda after: after, midnight, AUCKLAND)
+
+
+class NotATime(datetime):
+    """As some libraries have one: no comparison with it holds, and no conversion changes it."""
+
+    def __le__(self, other: object) -> bool:
+        return False
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def astimezone(self, tz: object = None) -> NotATime:
+        return self
+
+
+def test_a_subclass_of_datetime_is_taken_for_the_time_it_shows() -> None:
+    answer = first_after(lambda _: NotATime(2999, 1, 1, tzinfo=AUCKLAND), START, UTC)
+
+    assert type(answer) is datetime
+    assert answer == datetime(2999, 1, 1, tzinfo=AUCKLAND)
+    with pytest.raises(BrokenNextError, match="not later"):
+        first_after(lambda _: NotATime(1999, 1, 1, tzinfo=UTC), START, UTC)
