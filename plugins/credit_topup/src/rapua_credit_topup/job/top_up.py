@@ -186,7 +186,7 @@ class _TopUp:
         self.named += len(settled.doubts) + len(settled.alarms)
 
     def _finish(self) -> Result:
-        for limit, users in self.tally.tiers_in_order():
+        for limit, users in [] if self.ctx.dry_run else self.tally.tiers_in_order():
             self.log.info("Tier topped up", limit="other" if limit is None else limit, users=users)
         if self.tally.leaves_work:
             raise self._incomplete()
