@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+_LONGEST_WAIT = 30 * 86_400.0  # longer ones the system cannot express
+
 
 class Clock(Protocol):
     """Where the host takes its time from, and how it waits.
@@ -46,8 +48,8 @@ class SystemClock:
         return time.monotonic()
 
     def wait(self, wakeup: threading.Event, seconds: float) -> bool:
-        """Block until *wakeup* is set or *seconds* of real time have passed."""
-        return wakeup.wait(max(0.0, seconds))
+        """Block until *wakeup* is set or *seconds* of real time, at most 30 days, have passed."""
+        return wakeup.wait(min(max(0.0, seconds), _LONGEST_WAIT))
 
 
 class ShiftedClock(SystemClock):

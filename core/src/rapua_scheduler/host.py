@@ -28,6 +28,7 @@ class Host:
         clock: Clock | None = None,
         safe_mode: bool = False,
         observers: Mapping[str, Callable[[Event], object]] | None = None,
+        after_loading: Callable[[], None] = lambda: None,
     ) -> None:
         """Make a host; nothing is opened or imported yet.
 
@@ -36,11 +37,14 @@ class Host:
             clock: Where the time comes from; by default the machine.
             safe_mode: Import no plugin.
             observers: Called with every event, beside those that plugins bring.
+            after_loading: Called once the plugins are imported, to set right what of the process's
+                signals and logging they may have changed.
         """
         self._config = config
         self._clock: Clock = clock or SystemClock()
         self._safe_mode = safe_mode
         self._observers = dict(observers or {})
+        self._after_loading = after_loading
         self._stop_asked = threading.Event()
         self._scheduler: Scheduler | None = None
         self._failure: BaseException | None = None
@@ -48,16 +52,17 @@ class Host:
     def request_stop(self) -> None:
         """Ask `run` to return; asked again, it waits no longer for what is running.
 
-        May be called from a signal handler and from any thread.
-
-        Raises:
-            KeyboardInterrupt: Asked again while plugins are being loaded.
+        May be called from any thread, but not from a signal handler, which may have interrupted the
+        very lock that this needs: let it start a thread.
         """
-        if self._stop_asked.is_set():
-            if self._scheduler is None:  # a plugin that hangs in its import must not keep the process
-                raise KeyboardInterrupt
+        if self._stop_asked.is_set() and self._scheduler is not None:
             self._scheduler.cut_grace()
         self._stop_asked.set()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the plugins are loaded, and the jobs run."""
+        return self._scheduler is not None
 
     def run(self) -> None:
         """Run the jobs until asked to stop; blocks.
@@ -81,6 +86,7 @@ class Host:
             for run in store.mark_lost(self._clock.now()):
                 _log.warning("Run lost", job_key=run.job_key, run_id=run.run_id, fire_time=run.fire_time.isoformat())
             loaded = load_plugins(self._config, KnownProviders.from_stored(store.jobs()), safe_mode=self._safe_mode)
+            self._after_loading()
             self._check_required(loaded)
             self._serve(store, loaded)
         finally:

@@ -42,7 +42,7 @@ def is_async(function: RunFunction) -> bool:
     while isinstance(function, partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  an object whose __call__ is async
+        getattr(type(function), "__call__", None)  # noqa: B004  an object whose __call__ is async
     )
 
 

@@ -114,6 +114,9 @@ def configure_logging(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[*shared, *renderers], foreign_pre_chain=foreign)
     )
+    for name in list(logging.root.manager.loggerDict):  # somebody's configuration may have disabled ours
+        if name.partition(".")[0] == ROOT:
+            logging.getLogger(name).disabled = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))

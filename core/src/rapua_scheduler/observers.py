@@ -37,8 +37,9 @@ class _Observer:
         self._closed = True
         self._news.release()
 
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
+    def join_until(self, given_up: threading.Event) -> None:
+        while self._thread is not threading.current_thread() and self._thread.is_alive() and not given_up.is_set():
+            self._thread.join(0.05)
 
     def _serve(self) -> None:
         while True:
@@ -80,8 +81,13 @@ class Observers:
             observer.tell(event)
 
     def close(self, seconds: float) -> None:
-        """Let observers hear what is waiting, each for at most *seconds*."""
+        """Let observers hear what is waiting, all of them together for at most *seconds*."""
         for observer in self._observers:
             observer.close()
+        left = threading.Event()
+        patience = threading.Timer(seconds, left.set)
+        patience.daemon = True
+        patience.start()
         for observer in self._observers:
-            observer.join(seconds)
+            observer.join_until(left)
+        patience.cancel()

@@ -31,9 +31,9 @@ def plain_result(returned: object) -> Mapping[str, Scalar] | None:
     if isinstance(returned, Mapping):
         try:
             entries = list(returned.items())
-        except Exception as error:
+            kept = {_text(key): _scalar(value) for key, value in entries[:MOST_ENTRIES]}
+        except BaseException as error:  # whatever somebody's mapping raises
             return {"result": f"<unreadable mapping: {type(error).__name__}>"}
-        kept = {_text(key): _scalar(value) for key, value in entries[:MOST_ENTRIES]}
         if len(entries) > MOST_ENTRIES:
             kept["entries_left_out"] = len(entries) - MOST_ENTRIES
         return kept

@@ -10,6 +10,7 @@ from attrs import frozen
 from rapua_scheduler.errors import BrokenNextError
 from rapua_scheduler.run import Decision, Gap, GapReason, Run, RunStatus, Trigger
 from rapua_scheduler.schedules import BuiltInSchedule, instant_key
+from rapua_scheduler.schedules.base import LATEST
 
 ON_TIME = timedelta(seconds=60)
 """A fire time that is at most this late is run as scheduled."""
@@ -30,6 +31,7 @@ class Stretch:
         last_before: The newest but one, in UTC; None if there is only one.
         earlier: How many come before the newest; None if there were too many to count.
         next: The first fire time after now, in UTC; None if there is none, or none is known.
+        until: Where the stretch ends, in UTC, if the newest fire time was not found.
     """
 
     first: datetime
@@ -37,6 +39,7 @@ class Stretch:
     last_before: datetime | None
     earlier: int | None
     next: datetime | None
+    until: datetime | None = None
 
 
 def first_after(next_function: Callable[..., object], after: datetime, zone: tzinfo) -> datetime | None:
@@ -77,6 +80,8 @@ def _checked(answer: object, after: datetime) -> datetime | None:
     try:
         instant = _plain(answer).astimezone(UTC)
     except OverflowError:
+        return None
+    if instant > LATEST:  # where no zone can express every instant any more
         return None
     if instant <= after:
         raise BrokenNextError(
@@ -147,7 +152,7 @@ def survey(
         if following is None or following > now:
             return Stretch(due, newest, previous, calls, following)
         previous, newest, calls = newest, following, calls + 1
-    return Stretch(due, None, None, None, first_after(next_function, now, zone))
+    return Stretch(due, None, None, None, first_after(next_function, now, zone), until=now)
 
 
 def _jumped(schedule: BuiltInSchedule, due: datetime, now: datetime, zone: tzinfo) -> Stretch:
@@ -187,8 +192,9 @@ def decide(
     """
     newest = stretch.newest
     if newest is None:
-        gap = Gap(job_key, stretch.first, now, None, GapReason.MISSED, "too many to count")
-        return Decision(job_key, now, stretch.next, None, (gap,))
+        end = stretch.until or now
+        gap = Gap(job_key, stretch.first, end, None, GapReason.MISSED, "too many to count")
+        return Decision(job_key, end, stretch.next, None, (gap,))
     gaps: list[Gap] = []
     if stretch.last_before is not None:
         gaps.append(Gap(job_key, stretch.first, stretch.last_before, stretch.earlier, GapReason.MISSED))

@@ -93,6 +93,9 @@ class Registry(Mapping[str, RegisteredJob]):
 
 
 def _qualified_name(function: object) -> str:
-    module = getattr(function, "__module__", None) or type(function).__module__
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    try:
+        module = getattr(function, "__module__", None) or type(function).__module__
+        name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    except Exception:  # an object with ways of its own
+        return type(function).__name__
     return f"{module}.{name}"

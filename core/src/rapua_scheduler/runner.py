@@ -277,7 +277,11 @@ class Runner:
         """Settle *attempt* with what its function returned or raised, and release it."""
         try:
             if not attempt.is_settled:
-                self._settle(attempt, self._outcome(attempt, returned, error))
+                try:
+                    outcome = self._outcome(attempt, returned, error)
+                except BaseException as odd:  # what it returned cannot even be looked at
+                    outcome = Outcome(RunStatus.FAILED, self._clock.now(), error=describe_error(odd))
+                self._settle(attempt, outcome)
             if attempt.context is not None:
                 attempt.context.close()
         finally:

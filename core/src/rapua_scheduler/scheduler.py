@@ -163,7 +163,7 @@ class Scheduler:
         if self._observers.is_heard:
             self._observers(HostStopping())
         self._engine.stop()
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         self._pools.close()
         self._observers.close(_OBSERVERS_GRACE)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -432,3 +435,97 @@ def test_a_claim_that_was_refused_is_not_run(store: MemoryStore) -> None:
         scheduler.add_job("Never", ran.append, every(milliseconds=10))
         assert decided.wait(PATIENCE)
     assert ran == []
+
+
+class OddMapping(dict[str, int]):
+    """One that cannot be read."""
+
+    def items(self) -> Any:
+        return [(1, 2, 3)]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_job_that_returns_what_cannot_be_read_ends_and_runs_again(
+    scheduler: Scheduler, store: MemoryStore, kind: str
+) -> None:
+    def plain(ctx: JobContext) -> object:
+        return OddMapping()
+
+    async def asynchronous(ctx: JobContext) -> object:
+        return OddMapping()
+
+    scheduler.add_job("Odd", plain if kind == "plain" else asynchronous, in_a_moment())
+    scheduler.start()
+
+    wait_until(lambda: len(store.runs(statuses={RunStatus.SUCCEEDED})) >= 2, "it has run twice")
+
+
+def test_a_fire_time_at_the_end_of_time_harms_nobody_in_any_zone(store: MemoryStore) -> None:
+    ran = threading.Event()
+    with Scheduler(store, timezone="Pacific/Auckland") as scheduler:
+        logging.getLogger("rapua_scheduler").setLevel(logging.INFO)
+        scheduler.add_job("Far", lambda ctx: None, lambda after: datetime.max.replace(tzinfo=UTC))
+        scheduler.add_job("Further", lambda ctx: None, lambda: datetime.max.replace(tzinfo=UTC))
+        scheduler.add_job("Healthy", lambda ctx: ran.set(), in_a_moment())
+        assert ran.wait(PATIENCE)
+    logging.getLogger("rapua_scheduler").setLevel(logging.NOTSET)
+
+
+def test_an_asynchronous_job_that_is_cancelled_before_its_first_step_ends(store: MemoryStore) -> None:
+    blocked, go_on = threading.Event(), threading.Event()
+
+    async def block(ctx: JobContext) -> None:
+        blocked.set()
+        go_on.wait(PATIENCE)
+
+    async def wait(ctx: JobContext) -> None:
+        await asyncio.sleep(60)
+
+    times = iter([datetime.now(UTC) + timedelta(milliseconds=50)])
+    later = iter([datetime.now(UTC) + timedelta(milliseconds=150)])
+    scheduler = Scheduler(store, timezone=UTC, shutdown_grace=timedelta(seconds=60))
+    scheduler.add_job("Block", block, lambda: next(times, None))
+    scheduler.add_job("Wait", wait, lambda: next(later, None))
+    scheduler.start()
+    assert blocked.wait(PATIENCE)
+    wait_until(lambda: len(store.runs()) == 2, "the other one is claimed")
+
+    threading.Timer(0.2, go_on.set).start()
+    scheduler.stop()
+
+    assert {run.job_key: run.status for run in store.runs()} == {
+        "block": RunStatus.SUCCEEDED,
+        "wait": RunStatus.INTERRUPTED,
+    }
+
+
+def test_a_job_for_which_there_is_no_thread_fails_and_is_not_stuck(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused = threading.Event()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("jobs-") and not thread.name.startswith("jobs-next") and not refused.is_set():
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Scheduler(store, timezone=UTC) as scheduler:
+        scheduler.add_job("Job", lambda ctx: None, in_a_moment())
+        wait_until(lambda: bool(store.runs(statuses={RunStatus.FAILED})), "it has failed")
+        refused.set()
+        wait_until(lambda: bool(store.runs(statuses={RunStatus.SUCCEEDED})), "it runs once there is a thread")
+
+
+def test_observers_that_hang_delay_the_stop_together_not_each(store: MemoryStore) -> None:
+    hang = threading.Event()
+    observers = {f"observer {number}": lambda event: hang.wait(60) for number in range(8)}
+    scheduler = Scheduler(store, timezone=UTC, observers=observers)
+    scheduler.start()
+
+    began = time.monotonic()
+    scheduler.stop()
+
+    assert time.monotonic() - began < 8
+    hang.set()

@@ -68,8 +68,9 @@ def command(folder: Path | None) -> int:
     click.echo("\nLook further, on the same site:")
     for words in ("history", "jobs", "upcoming --count 5", "exec orphaned-uploads --dry-run"):
         click.echo(f"  {program} --config {config.path} {words}")
-    end_despite_threads()
-    return 0 if succeeded else _EXIT_FAILED
+    code = 0 if succeeded else _EXIT_FAILED
+    end_despite_threads(code)
+    return code
 
 
 class _Audience:

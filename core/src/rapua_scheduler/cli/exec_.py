@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import signal
 from datetime import datetime
@@ -10,6 +11,7 @@ from types import FrameType
 import click
 
 from rapua_scheduler.cli.render import json_option, show_json
+from rapua_scheduler.cli.run import end_despite_threads
 from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
@@ -49,7 +51,9 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
     finally:
         store.close()
     _show(run, config, dry_run=dry_run, as_json=as_json)
-    return 0 if run.status is RunStatus.SUCCEEDED else 1
+    code = 0 if run.status is RunStatus.SUCCEEDED else 1
+    end_despite_threads(code)
+    return code
 
 
 def _execute(
@@ -58,7 +62,7 @@ def _execute(
     foreground = ForegroundRun(store, clock, config.timezone)
 
     def stop(_: int, __: FrameType | None) -> None:
-        foreground.request_stop()
+        _thread.start_new_thread(foreground.request_stop, ())
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)

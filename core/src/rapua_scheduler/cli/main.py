@@ -103,8 +103,14 @@ def main(arguments: list[str] | None = None) -> None:
     except RapuaSchedulerError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        click.echo("aborted", err=True)
+        sys.exit(EXIT_FAILED)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has gone; nothing more can be said
+        sys.exit(EXIT_FAILED)
+    except OSError as error:
+        click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_FAILED)
     sys.exit(result if isinstance(result, int) else 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import signal
@@ -32,34 +33,42 @@ def command(context: click.Context, *, log_format: LogFormat | None, verbose: bo
     period. A second signal shortens that. SIGHUP is ignored.
     """
     config = read_config(context)
-    configure_logging(
-        log_format or config.log_format or "console",
-        level=logging.DEBUG if verbose else logging.INFO,
-        timestamps=stamped_by(SystemClock(), config.timezone),
-    )
-    host = Host(config, safe_mode=is_safe_mode(context))
-    stop_on_signals(host)
+
+    def set_up_process() -> None:
+        configure_logging(
+            log_format or config.log_format or "console",
+            level=logging.DEBUG if verbose else logging.INFO,
+            timestamps=stamped_by(SystemClock(), config.timezone),
+        )
+        stop_on_signals(host)
+
+    host = Host(config, safe_mode=is_safe_mode(context), after_loading=set_up_process)
+    set_up_process()
     host.run()
     end_despite_threads()
 
 
 def stop_on_signals(host: Host) -> None:
     """Let SIGTERM and SIGINT stop *host*; ignore SIGHUP."""
+    asked: list[int] = []
 
-    def stop(_: int, __: FrameType | None) -> None:
-        host.request_stop()
+    def stop(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) > 1 and not host.is_serving:
+            raise KeyboardInterrupt  # a plugin that hangs in its import must not keep the process
+        _thread.start_new_thread(host.request_stop, ())
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def end_despite_threads() -> None:
-    """End the process now if a job left a thread behind that Python would wait for."""
+def end_despite_threads(code: int = 0) -> None:
+    """End the process now, with *code*, if a job left a thread behind that Python would wait for."""
     left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         logging.getLogger("rapua_scheduler.host").warning("Ending despite threads that jobs left: %s", ", ".join(left))
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)

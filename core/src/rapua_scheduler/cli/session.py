@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -96,4 +96,9 @@ def parse_instant(text: str, config: Config) -> datetime:
         raise click.BadParameter(
             f"{text!r} is not a time; write it like 2026-11-01, 2026-11-01T03:00 or 2026-11-01T03:00+13:00"
         ) from None
-    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=config.timezone)
+    instant = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=config.timezone)
+    try:
+        instant.astimezone(UTC).astimezone(config.timezone)
+    except (OverflowError, ValueError):
+        raise click.BadParameter(f"{text!r} is beyond the times that can be told in every zone") from None
+    return instant

@@ -20,6 +20,7 @@ class LoopExecutor:
         """Make an executor; *name* is its thread's."""
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[Work, asyncio.Task[None]] = {}
+        self._not_entered: set[Work] = set()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -58,15 +59,22 @@ class LoopExecutor:
         if work.begin():
             task = self._loop.create_task(self._execute(work))
             self._tasks[work] = task
-            task.add_done_callback(lambda _: self._tasks.pop(work, None))
+            self._not_entered.add(work)
+            task.add_done_callback(lambda _: self._note_end(work))
+
+    def _note_end(self, work: Work) -> None:
+        self._tasks.pop(work, None)
+        if work in self._not_entered:  # cancelled before its first step
+            self._not_entered.discard(work)
+            work.end(None, asyncio.CancelledError())
 
     def _cancel(self, work: Work) -> None:
         task = self._tasks.get(work)
         if task is not None:
             task.cancel()
 
-    @staticmethod
-    async def _execute(work: Work) -> None:
+    async def _execute(self, work: Work) -> None:
+        self._not_entered.discard(work)
         try:
             returned = await cast("Coroutine[Any, Any, object]", work.call())
         except BaseException as error:

@@ -44,8 +44,14 @@ class ThreadExecutor:
                 pass
 
     def submit(self, work: Work) -> None:
-        """Execute *work* in the first thread that is free."""
+        """Execute *work* in the first thread that is free.
+
+        Raises:
+            RuntimeError: There is no thread, and the system has none to give.
+        """
         with self._lock:
+            if self._threads == 0 and not self._closed and not self._start_thread():
+                raise RuntimeError("the system has no thread left to run this in")
             self._queue.put(work)
             self._start_thread_if_needed()
 

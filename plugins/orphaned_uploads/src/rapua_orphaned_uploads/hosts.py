@@ -59,12 +59,18 @@ class Hosts:
         end = 0
         for slashes in _positions(text, foreign):
             url = _ABSOLUTE.match(text, slashes)
+            if url and self._names_own(url[2]):  # a proxy of images may be asked for one of the site's
+                continue
             if url and slashes >= end and url[1] in foreign and (start := _start(text, slashes)) is not None:
                 left.append(text[end:start])
                 end = url.end()
                 if not self.is_complete and "/uploads/" in url[2].lower() and _DATE.search(url[2]):
                     self.unjudged = url[1]
         return "\0".join([*left, text[end:]])
+
+    def _names_own(self, path: str) -> bool:
+        lowered = path.lower()
+        return any(host in lowered for host in self.own)
 
     def _is_foreign(self, written: str) -> bool:
         host = written.lower().rstrip(".").removeprefix("www.")
