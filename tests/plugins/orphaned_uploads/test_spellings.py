@@ -93,6 +93,7 @@ def test_the_url_of_another_host_keeps_nothing(rng: random.Random, host: str, sc
         r"https:\/\/rapua.example\/static\/uploads\/2026\/11\/02\/my%20photo.jpg",
         "https%3A%2F%2Frapua.example%2Fstatic%2Fuploads%2F2026%2F11%2F02%2Fmy%2520photo.jpg",
         "&#47;static&#x2F;uploads&sol;2026/11/02/my&#32;photo.jpg",
+        "/static/uploads/2026&#47;11&#x2F;02&sol;my&nbsp;photo.jpg /2026&sol;11&sol;02&sol;my%20photo.jpg",
         "/static/uploads/2026/11/02/\nmy%20photo.jpg",
         r'{"a":"/static/uploads/2026/11/\n  02/my%20photo.jpg"}',
         r"/static/uploads/\u0032026/11/02/\u006Dy photo.jpg",
@@ -144,6 +145,18 @@ def test_a_name_that_is_cut_off_keeps_all_that_begin_so(cut: int) -> None:
 )
 def test_what_does_not_lead_to_the_file_keeps_nothing(text: str) -> None:
     assert unreferenced(text, "my photo.jpg") == {"my photo.jpg"}
+
+
+@pytest.mark.parametrize("escape", ["&#45;", "&#x2d;", "%2D", "%252d", "\\u002d", "\\\\u002D"])
+def test_a_uuid_may_be_spelled_with_escapes(escape: str) -> None:
+    assert unreferenced(f"[a](/x/{UUID.replace('-', escape)})", UUID, OTHERS[0]) == {OTHERS[0]}
+
+
+def test_a_day_that_is_named_more_often_than_anybody_would_is_kept_as_a_whole() -> None:
+    text = " ".join(f"/{FOLDER}/nothing-{number}.jpg" for number in range(5001))
+
+    assert unreferenced(text, UUID, "a.jpg") == set()
+    assert unreferenced(text, "a.jpg", folder="2026/11/03") == {"a.jpg"}
 
 
 def test_two_names_that_one_reference_may_mean_are_both_kept() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rapua_orphaned_uploads.moving import UNFINISHED
+from rapua_orphaned_uploads.moving import UNFINISHED, move
 from rapua_scheduler.testing import ManualClock
 from tests.plugins.orphaned_uploads.meanwhile import Meanwhile
 from tests.plugins.orphaned_uploads.sites import NOW, OLD, URL, MadeSite, make_site, new_path, paths_in, set_age
@@ -122,7 +122,9 @@ def test_what_is_not_the_jobs_own_stays_in_the_trash_folder(made: MadeSite) -> N
     for name in ("2026", "somebody-elses", "20200101T000000000-00000000"):
         (made.trash / name).mkdir(parents=True)
         (made.trash / name / "file").write_text("x")
-    (made.trash / "notes.jsonl").write_text('{"trash":"stale-purchases","written_at":"2020-01-01T00:00:00+00:00"}\n')
+    (made.trash / "notes.jsonl").write_text(
+        '{"trash":"stale-purchases","written_at":"2020-01-01T00:00:00+00:00","uploads_dir":"/"}\n{"settled":true}\n'
+    )
     (made.trash / "empty.jsonl").write_text("")
     (made.trash / "list.jsonl").write_text("[]\n")
     (made.trash / "naive.jsonl").write_text(
@@ -221,6 +223,20 @@ def test_a_full_disk_under_the_trash_leaves_the_file_in_place(made: MadeSite, el
     assert (made.uploads / path).read_text() == "x" * 100_000
     assert not any(name.endswith(UNFINISHED) for name in paths_in(elsewhere))
     assert made.run(settings={"trash_dir": elsewhere / "trash"}, run_id="next")["taken"] == 1
+
+
+def test_a_file_is_never_moved_over_another(tmp_path: Path) -> None:
+    for folder in ("source", "target"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").write_text(folder)
+    source, target = (os.open(tmp_path / folder, os.O_RDONLY) for folder in ("source", "target"))
+
+    with pytest.raises(FileExistsError):
+        move("a.jpg", source, target)
+
+    os.close(source)
+    os.close(target)
+    assert (tmp_path / "target/a.jpg").read_text() == "target"
 
 
 def test_what_could_not_be_put_back_does_not_expire(made: MadeSite) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from attrs import asdict, frozen
@@ -31,6 +32,7 @@ from rapua_scheduler import JobContext, Site, SiteError
 FEW = 100
 """So many files may go however many there are."""
 
+_EXAMPLES = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -147,6 +149,8 @@ class _CleanUp:
                 settler.settle(aside, reader.current())
             else:
                 settler.delete_rows(taker.gone, None)
+                examples = (f"{folder}/{name}" for folder, names in taker.gone.items() for name in sorted(names))
+                self.ctx.log.info("Orphaned uploads", examples=list(islice(examples, _EXAMPLES)))
         finally:
             if aside:
                 aside.close()

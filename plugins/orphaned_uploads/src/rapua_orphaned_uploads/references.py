@@ -197,7 +197,8 @@ class ReferenceReader:
                     self._checkpoint()
                     references.add(_decoded(chunk))
         finally:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # some errors end it
+                self._db.execute("ROLLBACK")
         if hosts.unjudged is not None:
             raise SiteError(
                 f"uploads on {hosts.unjudged} are referred to, and whether that is this site is not known; "
