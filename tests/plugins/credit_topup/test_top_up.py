@@ -247,7 +247,7 @@ def test_a_top_up_by_others_counts_for_its_local_month(site: MadeSite, created_a
     assert (result["credited"], result["already_credited"]) == (credited, 1 - credited)
 
 
-@pytest.mark.parametrize("created_at", ["yesterday", "", "2026-11-31 00:00:00", b"\x00"])
+@pytest.mark.parametrize("created_at", ["yesterday", "", "2026-11-31 00:00:00", "2026-13-45 00:00:00", b"\x00"])
 def test_a_top_up_by_others_at_an_unreadable_time_leaves_its_user_alone_and_warns(
     site: MadeSite, created_at: object, caplog: pytest.LogCaptureFixture
 ) -> None:

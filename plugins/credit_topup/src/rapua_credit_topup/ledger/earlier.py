@@ -26,6 +26,7 @@ _CANDIDATE = f"""
     NOT (
       (created_at < :from OR created_at >= :until)
       AND created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]:[0-9][0-9]*'
+      AND datetime(created_at) IS NOT NULL
     )
     AND reason GLOB '{REASON}*'
     AND id NOT GLOB '{SHAPE}'
