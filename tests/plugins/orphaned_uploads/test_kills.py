@@ -84,10 +84,12 @@ def test_kill_9_at_any_moment_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_kill_9_at_many_moments_loses_nothing(tmp_path: Path) -> None:
     in_the_middle = 0
-    for seed in range(6):
+    for seed in range(20):
         in_the_middle += kill_at_random_moments(tmp_path / str(seed), seed, files=600, kills=12)
+        if seed >= 5 and in_the_middle > 5:  # how many do depends on how busy the machine is
+            return
 
-    assert in_the_middle > 5
+    pytest.fail(f"only {in_the_middle} of 240 kills met the job at work")
 
 
 def small_site(folder: Path) -> tuple[MadeSite, dict[str, str]]:
