@@ -74,7 +74,8 @@ def name_in_texts(name: str) -> str | None:
     plain = unescape(name)
     if not plain or _UNCERTAIN.search(plain) or unescape(plain) != plain:
         return None
-    return fold(plain)
+    forms = {fold(unescape(unicodedata.normalize(form, name))) for form in ("NFC", "NFD")}
+    return fold(plain) if forms == {fold(plain)} else None
 
 
 def _bytes_of_percent(match: re.Match[str]) -> str:
