@@ -121,6 +121,11 @@ def test_a_reference_that_could_lead_to_the_file_keeps_it(text: str) -> None:
     assert unreferenced(text, "my photo.jpg", "other.jpg") <= {"other.jpg"}
 
 
+def test_a_backslash_before_a_name_does_not_make_it_one_that_is_cut_off() -> None:
+    for separator in ("\\", "/\\", "\\.\\", "/.\\"):
+        assert unreferenced(f"/static/uploads/2026/11/02{separator}{OTHERS[0]}", UUID, OTHERS[0]) == {UUID}
+
+
 @pytest.mark.parametrize("cut", range(1, len(UUID)))
 def test_a_name_that_is_cut_off_keeps_all_that_begin_so(cut: int) -> None:
     text = f"Hurry! https://rapua.example/static/uploads/2026/11/02/{UUID[:cut]}"

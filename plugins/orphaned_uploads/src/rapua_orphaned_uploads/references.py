@@ -35,7 +35,7 @@ _SLASH = rf"(?>(?:{_BREAKS})?/(?:\.?/|{_BREAKS}){{0,20}})"
 # After the year, a month, a day, and then anything but a whole uuid: a name of another kind, or one cut off.
 _DATE_AND_OTHER_NAME = re.compile(
     rf"/(?>([0-9][0-9])|(?=[./\\ ])(?>(?:\.?/|{_BREAKS}){{0,20}})([0-9][0-9]))"
-    rf"{_SLASH}([0-9][0-9])(?:{_SLASH}|\\(?=[bfnrt]))(?!{_UUID})"
+    rf"{_SLASH}([0-9][0-9])(?>{_SLASH}(?:\.?\\(?=[bf]))?|\\(?=[bfnrt]))(?!{_UUID})"
 )
 # Found wherever that one is, and sooner: a slash that is doubled or dotted, or a month and what follows it.
 _PERHAPS_A_DATE = re.compile(
