@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
-
-from attrs import frozen
 
 COLUMNS = ("id", "free_credits", "monthly_credit_limit")
 
@@ -31,26 +29,6 @@ class Standing(Enum):
     NOT_BELOW = "not below"
     NULL = "null"
     UNREADABLE = "unreadable"
-
-
-@frozen
-class Account:
-    """An account that is below its limit, as one statement saw it.
-
-    Attributes:
-        user_id: The user's id.
-        balance: `users.free_credits`.
-        limit: `users.monthly_credit_limit`.
-    """
-
-    user_id: str
-    balance: int
-    limit: int
-
-    @property
-    def missing(self) -> int:
-        """How many credits the balance lacks; more than none."""
-        return self.limit - self.balance
 
 
 def standing(user_id: object, balance: object, limit: object) -> Standing:
@@ -93,9 +71,6 @@ def read(db: sqlite3.Connection, user_ids: Collection[str]) -> list[sqlite3.Row]
     return db.execute(_THESE, (json.dumps(list(user_ids)),)).fetchall()
 
 
-def raise_balances(db: sqlite3.Connection, accounts: Sequence[Account]) -> None:
-    """Set each of *accounts* to its limit, inside the transaction that read them."""
-    db.executemany(
-        "UPDATE users SET free_credits = ? WHERE id = ?",
-        [(account.limit, account.user_id) for account in accounts],
-    )
+def raise_balances(db: sqlite3.Connection, balances: Iterable[tuple[int, str]]) -> None:
+    """Set free credits, given as (balance, user id), inside the transaction that has read the old ones."""
+    db.executemany("UPDATE users SET free_credits = ? WHERE id = ?", balances)

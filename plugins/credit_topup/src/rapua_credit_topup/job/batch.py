@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from attrs import define, field
 
 from rapua_credit_topup import accounts
-from rapua_credit_topup.accounts import Account, Standing, standing
+from rapua_credit_topup.accounts import Standing, standing
 from rapua_credit_topup.job.tally import Tally, Verdict
 from rapua_credit_topup.ledger.earlier import NOTHING, Credited, EarlierTopUps, Finding
 from rapua_credit_topup.ledger.entries import Entry
@@ -62,22 +62,21 @@ def settle(
     findings = earlier.about(db, entry_ids, holds=settled.survey_holds)
     rows = accounts.read(db, entry_ids)
     settled.tally.verdicts[Verdict.NOT_DUE] += len(entry_ids) - len(rows)  # they are gone
-    raised: list[Account] = []
-    for row in rows:
-        found = standing(*row)
+    credited: list[Entry] = []
+    for user_id, balance, limit in rows:
+        found = standing(user_id, balance, limit)
         if found is not Standing.BELOW_LIMIT:
             settled.tally.verdicts[VERDICTS[found]] += 1
             continue
-        account = Account(*row)
-        entry = Entry.for_account(account, entry_ids[account.user_id])
-        finding = findings.get(account.user_id, NOTHING)
+        entry = Entry(entry_ids[user_id], user_id, limit - balance, limit)
+        finding = findings.get(user_id, NOTHING)
         if finding.credited is Credited.NO and (entry.is_free(db) if dry_run else entry.insert(db, created_at)):
-            raised.append(account)
+            credited.append(entry)
         else:
             _explain(db, entry, finding, settled)
-    settled.tally.credit(raised)
+    settled.tally.credit(credited)
     if not dry_run:
-        accounts.raise_balances(db, raised)
+        accounts.raise_balances(db, [(entry.limit, entry.user_id) for entry in credited])
     return settled
 
 

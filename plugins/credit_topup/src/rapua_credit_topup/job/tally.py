@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from attrs import define, field
 
-from rapua_credit_topup.accounts import Account
+from rapua_credit_topup.ledger.entries import Entry
 
 Result = dict[str, str | int]
 
@@ -45,11 +45,11 @@ class Tally:
     failed_batches: int = 0
     tiers: Counter[int | None] = field(factory=Counter)
 
-    def credit(self, accounts: Sequence[Account]) -> None:
-        """Count accounts that were raised to their limits."""
-        self.verdicts[Verdict.CREDITED] += len(accounts)
-        self.credits_added += sum(account.missing for account in accounts)
-        for limit, users in Counter(account.limit for account in accounts).items():
+    def credit(self, entries: Sequence[Entry]) -> None:
+        """Count users that were raised to their limits."""
+        self.verdicts[Verdict.CREDITED] += len(entries)
+        self.credits_added += sum(entry.credits for entry in entries)
+        for limit, users in Counter(entry.limit for entry in entries).items():
             self._count_tier(limit, users)
 
     def merge(self, other: Tally) -> None:

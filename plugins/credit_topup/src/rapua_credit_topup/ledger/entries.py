@@ -6,7 +6,6 @@ import sqlite3
 
 from attrs import frozen
 
-from rapua_credit_topup.accounts import Account
 from rapua_credit_topup.ledger.ids import bounds
 from rapua_credit_topup.period import Period
 
@@ -26,18 +25,13 @@ class Entry:
         entry_id: Its primary key, derived from the period and the user.
         user_id: The user that it credits.
         credits: By how much.
-        reason: The original's wording.
+        limit: To which balance.
     """
 
     entry_id: str
     user_id: str
     credits: int
-    reason: str
-
-    @classmethod
-    def for_account(cls, account: Account, entry_id: str) -> Entry:
-        """Return the row, under *entry_id*, that tells of raising *account* to its limit."""
-        return cls(entry_id, account.user_id, account.missing, f"{REASON}: topped up to {account.limit}")
+    limit: int
 
     def insert(self, db: sqlite3.Connection, created_at: str) -> bool:
         """Insert the row, or do nothing if its id is taken; tell which."""
@@ -45,7 +39,7 @@ class Entry:
             db.execute(
                 "INSERT INTO credit_adjustments (id, created_at, user_id, credits, reason)"
                 " VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                (self.entry_id, created_at, self.user_id, self.credits, self.reason),
+                (self.entry_id, created_at, self.user_id, self.credits, f"{REASON}: topped up to {self.limit}"),
             ).rowcount
             == 1
         )
