@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from rapua_scheduler.store.memory import MemoryStore
-
 from rapua_scheduler import (
     Event,
     FireTimesNotRun,
@@ -22,6 +20,7 @@ from rapua_scheduler import (
 )
 from rapua_scheduler.errors import StoreError
 from rapua_scheduler.run import Decision, GapReason
+from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.testing import VirtualScheduler
 
 AUCKLAND = ZoneInfo("Pacific/Auckland")
