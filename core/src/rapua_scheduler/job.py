@@ -25,6 +25,9 @@ NextFunction = Callable[[datetime], datetime | None] | Callable[[], datetime | N
 CheckFunction = Callable[[], Iterable[str]]
 """`check()`: one line for each thing that a person should know or mend."""
 
+IsDoneFunction = Callable[[datetime], bool | None]
+"""`is_done(fire_time)`: whether the effect of that fire time is complete; None if that cannot be told."""
+
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
 _E = TypeVar("_E", bound=StrEnum)
@@ -117,15 +120,27 @@ def _retry(value: Retry | int) -> Retry:
     return value if isinstance(value, Retry) else Retry(attempts=value)
 
 
-def _timeout(value: timedelta | str | None) -> timedelta | None:
+def _duration(field: str, value: timedelta | str | None) -> timedelta | None:
     if isinstance(value, str):
         try:
             value = parse_duration(value)
         except ValueError as error:
-            raise InvalidJobError("timeout", str(error)) from None
+            raise InvalidJobError(field, str(error)) from None
     if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
-        raise InvalidJobError("timeout", f"must be a timedelta longer than zero or None, not {value!r}")
+        raise InvalidJobError(field, f"must be a timedelta longer than zero or None, not {value!r}")
     return value
+
+
+def _timeout(value: timedelta | str | None) -> timedelta | None:
+    return _duration("timeout", value)
+
+
+def _jitter(value: timedelta | str | None) -> timedelta | None:
+    return _duration("jitter", value)
+
+
+def _keys(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 @frozen(eq=False, weakref_slot=False)  # there may be a hundred thousand of them
@@ -143,19 +158,25 @@ class Job:
             name unless given.
         description: One line; the first of `run`'s docstring unless given.
         catch_up: What becomes of fire times that passed while nobody could run them: a `CatchUp`, or
-            its mode as a word. (*)
-        overlap: What becomes of a fire time whose job is still running. (*)
-        retry: A `Retry`, or a number of attempts. (*)
+            its mode as a word.
+        overlap: What becomes of a fire time whose job is still running.
+        retry: A `Retry`, or a number of attempts.
         timeout: Longest duration of one attempt, a `timedelta` or text such as "10m"; None is no limit.
-        isolation: Where attempts execute. (*)
-        if_unfinished: What becomes of a run whose host died or was stopped in the middle. (*)
-        concurrency_key: Jobs that share one run one at a time. (*)
+        isolation: Where attempts execute: in a thread of the host, or in a process of their own.
+        if_unfinished: What becomes of a run whose host died or was stopped in the middle.
+        concurrency_key: Jobs that share one run one at a time.
+        pause_after_failures: Pause the job after so many failed runs in a row; None is never.
+        jitter: Start up to so much later than the fire time, always by the same share of it, so that
+            jobs of one time do not start at one instant; for built-in schedules. The fire time and its
+            identity stay.
+        formerly: Keys that this job had before; its history is taken over.
+        supports_backfill: Whether `run` may be asked for fire times long past (`backfill`).
         supports_dry_run: Whether `run` honours `ctx.dry_run` by stopping short of every effect.
         check: Looks, for `rapua-scheduler check`, at what the job works on, and returns one line for
             each thing that a person should know or mend; never called by the host.
-
-    What is marked (*) is kept with the job, and not acted on by this version: fire times that passed
-    are recorded as missed, those of a running job as skipped, a run is tried once, in a thread.
+        is_done: Tells of a fire time whether its effect is complete, from where the effect itself is
+            kept; None if that cannot be told. Asked when a host starts: a fire time that the store
+            takes to be done, and the effect does not, is run again.
 
     Raises:
         InvalidJobError: A value is not one that the field can have; names the field.
@@ -173,8 +194,13 @@ class Job:
     isolation: Isolation = field(default=Isolation.THREAD, converter=_isolation, kw_only=True)
     if_unfinished: IfUnfinished = field(default=IfUnfinished.RERUN, converter=_if_unfinished, kw_only=True)
     concurrency_key: str | None = field(default=None, kw_only=True)
+    pause_after_failures: int | None = field(default=None, kw_only=True)
+    jitter: timedelta | None = field(default=None, converter=_jitter, kw_only=True)
+    formerly: tuple[str, ...] = field(default=(), converter=_keys, kw_only=True)
+    supports_backfill: bool = field(default=False, kw_only=True)
     supports_dry_run: bool = field(default=False, kw_only=True)
     check: CheckFunction | None = field(default=None, kw_only=True)
+    is_done: IsDoneFunction | None = field(default=None, kw_only=True)
 
     @name.validator
     def _has_a_name(self, _: Attribute[str], value: str) -> None:
@@ -200,6 +226,32 @@ class Job:
     def _can_check(self, _: Attribute[CheckFunction | None], value: CheckFunction | None) -> None:
         if value is not None and not callable(value):
             raise InvalidJobError("check", f"must be a function without arguments, not {value!r}")
+
+    @is_done.validator
+    def _can_tell_what_is_done(self, _: Attribute[IsDoneFunction | None], value: IsDoneFunction | None) -> None:
+        if value is not None and (not callable(value) or not _takes_one(value)):
+            raise InvalidJobError("is_done", f"must be a function that takes a fire time, not {value!r}")
+
+    @pause_after_failures.validator
+    def _is_a_number(self, _: Attribute[int | None], value: int | None) -> None:
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise InvalidJobError("pause_after_failures", f"must be a whole number of at least 1, not {value!r}")
+
+    @jitter.validator
+    def _has_a_known_gap(self, _: Attribute[timedelta | None], value: timedelta | None) -> None:
+        if value is not None and not isinstance(self.next, BuiltInSchedule):
+            raise InvalidJobError("jitter", "is for built-in schedules; have your own next function return later times")
+
+    @concurrency_key.validator
+    def _is_no_blank(self, _: Attribute[str | None], value: str | None) -> None:
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise InvalidJobError("concurrency_key", f"must be text that is not blank, or None, not {value!r}")
+
+    @formerly.validator
+    def _are_keys(self, _: Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+        for key in value:
+            if not isinstance(key, str) or not KEY_PATTERN.fullmatch(key):
+                raise InvalidJobError("formerly", f"{key!r} is not a key; write the one that the job had")
 
     @key.default
     def _key_from_name(self) -> str:

@@ -1,7 +1,4 @@
-"""What a job asks of the host beyond its times: values only.
-
-This version of the host keeps them and acts on none of them yet; see `Job`.
-"""
+"""What a job asks of the host beyond its times: values, which `planner` and `lanes` act on."""
 
 from __future__ import annotations
 

@@ -84,10 +84,15 @@ class Run:
         trigger: Why it was started.
         status: How far it has come.
         attempt: Number of the current or last try, from 1.
-        started_at: When the last attempt was started, in UTC; None while queued.
+        started_at: When the last attempt was started, in UTC; None before the first.
         finished_at: When it ended, in UTC; None while it is going on.
         result: What the job returned.
         error: Why it failed.
+        failures: How many of its attempts before the current one failed or timed out.
+        losses: How many of them ended with the death of their host.
+        asked_by: Who asked for it, if somebody did.
+        done: How many items it has reported to be through; None if it reports none.
+        total: How many items it said there are.
     """
 
     run_id: str
@@ -101,6 +106,11 @@ class Run:
     finished_at: datetime | None = None
     result: Mapping[str, Scalar] | None = None
     error: str | None = None
+    failures: int = 0
+    losses: int = 0
+    asked_by: str = ""
+    done: int | None = None
+    total: int | None = None
 
     @property
     def run_key(self) -> str:
@@ -138,12 +148,99 @@ class Decision:
         mark: Every fire time up to here is decided on now, in UTC.
         next_fire_time: The first fire time later than the mark, in UTC; None if there is none, or if
             it is not known yet.
-        run: The run to start, if one is; stored as running, with its first attempt.
+        runs: The runs that are claimed, oldest fire time first; each is stored with its status, which
+            is `running`, with its first attempt, or `queued`.
         gaps: The stretches that are not run, oldest first.
     """
 
     job_key: str
     mark: datetime
     next_fire_time: datetime | None
-    run: Run | None = None
+    runs: tuple[Run, ...] = ()
     gaps: tuple[Gap, ...] = ()
+
+
+@frozen
+class Start:
+    """A queued run that is about to execute.
+
+    Attributes:
+        run_id: The run.
+        attempt: The attempt that starts, from 1.
+        at: When, in UTC.
+    """
+
+    run_id: str
+    attempt: int
+    at: datetime
+
+
+@frozen
+class PastAttempt:
+    """An attempt at a run that was not its last.
+
+    Attributes:
+        attempt: Its number, from 1.
+        status: How it ended.
+        started_at: When it was started, in UTC.
+        finished_at: When it ended, in UTC.
+        error: Why it failed.
+    """
+
+    attempt: int
+    status: RunStatus
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str | None = None
+
+
+@frozen
+class LogLine:
+    """One line that a job wrote to its log, or printed, during a run.
+
+    Attributes:
+        at: When, in UTC.
+        attempt: The attempt that wrote it.
+        level: Such as "info" or "error".
+        text: The event and its fields, in one bounded line.
+    """
+
+    at: datetime
+    attempt: int
+    level: str
+    text: str
+
+
+class WindowKind(StrEnum):
+    """Why a job, or all of them, did not run for a while."""
+
+    PAUSED = "paused"
+    ABSENT = "absent"
+    FAILED = "failed"
+    HELD = "held"
+
+
+@frozen
+class Window:
+    """A stretch of time in which a job did not run, whatever its fire times were.
+
+    Attributes:
+        job_key: The job; empty for all of them, as when the clock cannot be trusted.
+        kind: `paused` by an operator or by the host; `absent`, as its plugin was not installed or not
+            wanted; `failed`, as its plugin could not be loaded; `held`.
+        since: When it began, in UTC.
+        until: When it ended, in UTC; None while it lasts. A fire time at that instant is outside.
+        reason: Why, for a person.
+        by: Who began it; "host" if nobody did.
+    """
+
+    job_key: str
+    kind: WindowKind
+    since: datetime
+    until: datetime | None
+    reason: str
+    by: str = ""
+
+    def covers(self, instant: datetime) -> bool:
+        """Tell whether *instant* lies within."""
+        return self.since <= instant and (self.until is None or instant < self.until)

@@ -9,7 +9,18 @@ from typing import Protocol
 from attrs import frozen
 
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import Decision, Gap, Outcome, Run, RunStatus
+from rapua_scheduler.run import (
+    Decision,
+    Gap,
+    LogLine,
+    Outcome,
+    PastAttempt,
+    Run,
+    RunStatus,
+    Start,
+    Window,
+    WindowKind,
+)
 
 
 @frozen
@@ -28,6 +39,9 @@ class StoredJob:
         next_fire_time: The first fire time later than the mark, in UTC; None if there is none.
         first_seen_at: When a host first had this job, in UTC.
         last_seen_at: When a host was last started with this job, in UTC.
+        changed_at: When its schedule last became another one, in UTC; None if it never did, or if the
+            mark is already later. The new schedule has no fire times before.
+        former_fingerprint: The fingerprint of the schedule before that.
     """
 
     key: str
@@ -41,6 +55,27 @@ class StoredJob:
     next_fire_time: datetime | None
     first_seen_at: datetime
     last_seen_at: datetime
+    changed_at: datetime | None = None
+    former_fingerprint: str = ""
+
+
+@frozen
+class HostRecord:
+    """The host that is, or was last, active on a store.
+
+    Attributes:
+        pid: Its process.
+        host_name: The machine it runs on.
+        started_at: When it opened the store, in UTC.
+        alive_at: When it last said that it was alive, in UTC; None if it never did.
+        is_active: Whether it is the active host now.
+    """
+
+    pid: int
+    host_name: str
+    started_at: datetime
+    alive_at: datetime | None
+    is_active: bool
 
 
 class Store(Protocol):
@@ -62,12 +97,21 @@ class Store(Protocol):
             AnotherHostError: Another opening is the host and alive; names its process.
         """
 
-    def declare(self, jobs: Sequence[RegisteredJob], at: datetime) -> Mapping[str, StoredJob]:
+    def host(self) -> HostRecord | None:
+        """Return the active host, or else the last one; None if there never was one."""
+
+    def declare(
+        self, jobs: Sequence[RegisteredJob], at: datetime, *, adopt_from: datetime | None = None
+    ) -> Mapping[str, StoredJob]:
         """Record that these jobs are installed, and return what is stored of each.
 
-        A job that is seen for the first time gets *at* as its mark: there is nothing to catch up.
-        For one that is known, name, provider, schedule and last_seen_at are replaced, and the mark
-        stays. Jobs that are not named stay as they are.
+        A job that is seen for the first time gets *at* as its mark, so that there is nothing to catch
+        up, or *adopt_from*, if that is given. If it is not known under its key, but under one that it
+        had formerly and that is not among *jobs*, then everything that is recorded under that key is
+        its own from now on. For one that is known, name, provider, schedule and last_seen_at are
+        replaced, and the mark stays; if the schedule's fingerprint is another one now, *at* and the
+        former fingerprint are kept until its mark is later. An `absent` or `failed` window of one of
+        these jobs ends. Jobs that are not named stay as they are.
 
         Returns:
             What is stored, by key; may be made anew at each look, so look before deciding on a job.
@@ -84,16 +128,16 @@ class Store(Protocol):
         """Record decisions in one durable transaction, and claim their runs.
 
         A claim succeeds at most once for a job and fire key, over all processes and for ever, and
-        only for a fire time later than the job's stored mark; a decision without a run, only if its
+        only for a fire time later than the job's stored mark; a decision without runs, only if its
         own mark is. A mark never moves back. What is not later, somebody else has decided on: nothing
-        of that decision is recorded, and the others are. A run is recorded as running, with attempt 1
-        and its own started_at.
+        of that decision is recorded, and the others are. A run is recorded with its status, `running`
+        or `queued`, with attempt 1 and its own started_at, and is this opening's.
 
         A gap that follows the job's newest, with the same reason and detail and no claim in between,
         becomes one with it.
 
         Returns:
-            For each decision, whether it was recorded, and its run, if any, may start.
+            For each decision, whether it was recorded, and its runs, if any, are this caller's.
 
         Raises:
             StoreError: Nothing was recorded.
@@ -111,30 +155,175 @@ class Store(Protocol):
             ValueError: Its trigger consumes a fire time.
         """
 
-    def finish(
-        self, run_id: str, attempt: int, outcome: Outcome, then: Callable[[Exception | None, bool], None]
-    ) -> None:
-        """Record the end of an attempt, without waiting for it.
+    def enqueue(self, runs: Sequence[Run]) -> None:
+        """Record, durably, runs that consume no fire time (manual, backfill) as queued, and nobody's yet.
 
-        Args:
-            run_id: The run.
-            attempt: The attempt that ended; recorded only if it is the one that is running.
-            outcome: How it ended. Its error is cut at 64 KiB, and then says so.
-            then: Called from the store's own thread, or at once in this one, when the outcome is
-                durable, with (None, whether it was the running attempt); or, if it could not be
-                recorded, with the error and False. Must be quick, must not raise, and must not close
-                the store.
+        The active host takes them within a second, or the next one when it starts.
+
+        Raises:
+            StoreError: None was recorded; an id may be taken.
+            ValueError: A trigger consumes a fire time, or a status is not `queued`.
+        """
+
+    def take_queued(self) -> Sequence[Run]:
+        """Make every queued run that is nobody's, or a dead owner's, this opening's; oldest claim first."""
+
+    def begin(self, starts: Sequence[Start]) -> Sequence[bool]:
+        """Record, in one durable transaction, that queued runs of this opening execute.
+
+        Returns:
+            For each, whether it was queued and this opening's, and is `running` now, with that attempt
+            and start. One that was not must not be started.
+        """
+
+    def drop(self, run_id: str, outcome: Outcome) -> bool:
+        """End, durably, a run that is queued: it will not be started (again).
+
+        Returns:
+            Whether it was queued. One that executes meanwhile is left as it is.
 
         Raises:
             ValueError: The outcome's status is not final.
         """
 
+    def finish(
+        self,
+        run_id: str,
+        attempt: int,
+        outcome: Outcome,
+        then: Callable[[Exception | None, bool], None],
+        *,
+        again: bool = False,
+        log: Sequence[LogLine] = (),
+    ) -> None:
+        """Record the end of an attempt, without waiting for it.
+
+        Args:
+            run_id: The run.
+            attempt: The attempt that ended; recorded only if it is the one that is running, and the run
+                is this opening's.
+            outcome: How it ended. Its error is cut at 64 KiB, and then says so.
+            then: Called from the store's own thread, or at once in this one, when the outcome is
+                durable, with (None, whether it was the running attempt); or, if it could not be
+                recorded, with the error and False. Must be quick, must not raise, and must not close
+                the store.
+            again: Whether there will be another attempt: this one is kept as a past attempt, the
+                run's failures become one more, and the run is queued.
+            log: Lines to be kept with the run, after those that are.
+
+        Raises:
+            ValueError: The outcome's status is not final.
+        """
+
+    def report(self, run_id: str, attempt: int, *, done: int | None, total: int | None, log: Sequence[LogLine]) -> None:
+        """Keep the progress of a running attempt, and lines of its log, without waiting for it.
+
+        Of an attempt that is not the running one nothing is kept. What cannot be recorded is lost.
+        """
+
     def mark_lost(self, at: datetime) -> Sequence[Run]:
-        """Give every unfinished run whose owner is dead the status `lost`, and return them, oldest claim first.
+        """Give every running run whose owner is dead the status `lost`, and return them, oldest claim first.
 
         An owner is one opening of the store; it is dead when it was closed, or its process has ended,
-        however it did.
+        however it did. Each such run's losses become one more.
         """
+
+    def unanswered(self) -> Sequence[Run]:
+        """Return the runs that ended `lost` or `interrupted` and are not answered yet, oldest claim first.
+
+        Those that consume a fire time, and backfills; not what was run by hand. An answer is `rerun`
+        or `leave`.
+        """
+
+    def rerun(self, run_id: str) -> Run | None:
+        """Queue, durably, an unanswered run again, as this opening's.
+
+        The attempt that ended is kept as a past one. Unless it is a backfill, the run's trigger is
+        `rerun` from now on.
+
+        Returns:
+            The run as it is now, its attempt still the one that ended; None if it is answered already.
+        """
+
+    def reopen(self, job_key: str, fire_key: str) -> Run | None:
+        """Queue, durably, a run of a fire time again that has ended, as `rerun` does, however it ended.
+
+        For when the effect is found not to be there. Returns None if there is no such run that
+        consumes a fire time, or if it has not ended.
+        """
+
+    def leave(self, run_ids: Collection[str]) -> None:
+        """Answer runs that ended unfinished: they stay as they are."""
+
+    # -- the operator's word: state, which the active host looks at each second
+
+    def pause(self, job_key: str, at: datetime, reason: str, by: str) -> bool:
+        """Begin a `paused` window of a job.
+
+        Returns:
+            False if it is paused already; then nothing changes.
+
+        Raises:
+            UnknownJobError: It was never declared.
+        """
+
+    def resume(self, job_key: str, at: datetime) -> bool:
+        """End a job's `paused` window; False if it is not paused.
+
+        Raises:
+            UnknownJobError: It was never declared.
+        """
+
+    def hold(self, at: datetime, reason: str) -> None:
+        """Begin a `held` window of all jobs, unless there is one."""
+
+    def release(self, at: datetime, job_key: str | None = None) -> Sequence[str]:
+        """End the `held` window, let *at* count as a sign of life, and lower every mark that is later to *at*.
+
+        No mark is lowered below the newest fire time whose claim was pruned: it alone still guards that.
+
+        Args:
+            at: The time that the operator takes to be right.
+            job_key: Lower only this job's mark.
+
+        Returns:
+            The keys of the jobs whose marks were lowered.
+        """
+
+    def set_absent(self, jobs: Mapping[str, tuple[WindowKind, str]], at: datetime) -> None:
+        """Record which declared jobs are not there, each with `absent` or `failed` and the reason.
+
+        Begins a window for each that has none of that kind; one of the other kind ends.
+        """
+
+    def windows(self, *, job_key: str | None = None, since: datetime | None = None) -> Sequence[Window]:
+        """Return windows, oldest first.
+
+        Args:
+            job_key: Only of this job, and of all jobs (held).
+            since: Only those that last, or ended later than this.
+        """
+
+    def request_cancel(self, run_id: str, by: str) -> bool:
+        """Ask the run's host to cancel it; False if it has ended, or does not exist."""
+
+    def cancel_requests(self) -> Mapping[str, str]:
+        """Return the unfinished runs of this opening that are to be cancelled, each with who asked."""
+
+    def word(self) -> int:
+        """Return a number that is another one as soon as an operator has said something.
+
+        That is `enqueue`, `pause`, `resume`, `hold`, `release` and `request_cancel`, by any opening of the
+        store. Cheap enough to ask each second.
+        """
+
+    def note_alive(self, at: datetime) -> None:
+        """Record that the host is alive and its clock shows *at*."""
+
+    def alive(self) -> datetime | None:
+        """Return what `note_alive` or `release` last recorded, in UTC."""
+
+    # -- listings
 
     def jobs(self) -> Sequence[StoredJob]:
         """Return every job ever declared, by key."""
@@ -159,6 +348,15 @@ class Store(Protocol):
             limit: At most so many.
         """
 
+    def run_at(self, job_key: str, fire_time: datetime) -> Run | None:
+        """Return the run that consumes the fire time at this instant; None if there is none."""
+
+    def attempts(self, run_id: str) -> Sequence[PastAttempt]:
+        """Return a run's past attempts, oldest first; the last or current one is the run itself."""
+
+    def log_lines(self, run_id: str) -> Sequence[LogLine]:
+        """Return what a run wrote to its log, oldest first."""
+
     def last_runs(self) -> Mapping[str, Run]:
         """Return each job's newest run, by job key; jobs that were never run are left out."""
 
@@ -174,6 +372,16 @@ class Store(Protocol):
             job_key: Only of this job.
             since: Only those whose last fire time is at or after this.
             limit: At most so many.
+        """
+
+    def prune(self, before: datetime, keep_runs: int, *, most: int = 1000) -> int:
+        """Forget ended runs with their attempts and lines, gaps and windows: one durable step.
+
+        Goes what ended before *before*, and of each job the oldest runs and gaps beyond *keep_runs*. Stays,
+        however old: what has not ended or is not answered, each job's newest run and newest success.
+
+        Returns:
+            How many runs and gaps went, at most about *most*; fewer means that nothing is left to go.
         """
 
     def close(self) -> None:
