@@ -1,0 +1,114 @@
+"""Keep secrets out of logs and records: what reads like one is replaced by `***`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+from functools import lru_cache
+from typing import Any
+
+REDACTED = "***"
+"""What stands in the place of a secret."""
+
+_WORDS = (
+    r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|cookie|credential|auth(?:orization)?"
+    r"|(?:api|access|private|signing|encryption)[_-]?key)"
+)
+_ENDING = r"(?:[_-]?(?:key|value|hash|header|confirm(?:ation)?)|[0-9]+)?"
+_SEPARATOR = r"""\\*["']?[ \t]*(?::=|=>|[:=])[ \t]*"""
+
+_SECRET_NAME = re.compile(rf"{_WORDS}(?P<plural>s?){_ENDING}$", re.IGNORECASE | re.ASCII)
+
+# Ordinary text is only searched for this: in lower case, so that its literals can be found quickly.
+_HINT = re.compile(
+    r"passw|passphrase|passcode|pwd|secret|token|cookie|credential|auth|api[_-]?key|access[_-]?key|private[ _-]?key"
+    r"|signing[_-]?key|encryption[_-]?key|bearer|://|sk_|rk_|whsec_|eyj"
+)
+
+_SECRET = re.compile(
+    rf"""
+    (?P<line> (?:cookie|authorization) : [ \t]* ) (?! [\s"'\[{{(] ) [^\r\n]+  # the line of a header
+    | (?P<name> {_WORDS} (?: s (?! {_SEPARATOR} [0-9]+ (?![\w.-]) ) )? {_ENDING} {_SEPARATOR} )  # not "tokens: 12"
+      (?: (?P<open> [bu]?" ) (?: [^"\\] | \\. )*+ (?P<close> "|\Z )
+        | (?P<open1> [bu]?' ) (?: [^'\\] | \\. )*+ (?P<close1> '|\Z )
+        | (?P<escaped> \\+["'] ) (?: .*? (?P<close2> (?P=escaped) ) | \S* )  # JSON in JSON
+        | \[ [^\]]* \]? | \{{ [^}}]* \}}? | \( [^)]* \)?
+        | (?: (?:bearer|basic|digest|token) [ \t]+ )? [^\s&"]* [^\s&",;)\]}}'>]
+      )
+    | (?P<user> :// [^\s:/?\#@]* : ) [^\s/@]+ (?: @ [^\s/@]+ )*? (?= @ [^\s/@]* (?: [\s/]|\Z ) )  # credentials of a URL
+    | (?P<scheme> \b bearer [ \t]+ ) [^\s"',;]+
+    | -----BEGIN [ ] [A-Z ]* PRIVATE [ ] KEY----- .*? (?: -----END [ ] [A-Z ]* PRIVATE [ ] KEY----- | \Z )
+    | \b (?P<kind> (?:sk|rk)_(?:live|test)_ | whsec_ ) \w+  # of the payment service of a Rapua site
+    | \b eyJ [\w-]{{8,}} \. [\w-]+ \. [\w-]*  # a JSON web token
+    """,
+    re.IGNORECASE | re.ASCII | re.DOTALL | re.VERBOSE,
+)
+_REPLACEMENT = (
+    r"\g<line>\g<name>\g<open>\g<open1>\g<escaped>\g<user>\g<scheme>\g<kind>"
+    + REDACTED
+    + r"\g<close>\g<close1>\g<close2>"
+)
+
+_PLAIN = {int, float, bool, type(None)}
+_DEEPEST = 6
+
+
+def redact(text: str) -> str:
+    """Return *text* with what reads like a secret replaced by `***`.
+
+    Such are the values in `password=…`, `"token": "…"` and the like, the credentials in a URL, what
+    follows `Bearer`, the lines of `Authorization` and `Cookie` headers, private keys in PEM, JSON web
+    tokens, and the keys of the payment service. Rather too much is replaced than too little. Doing so
+    again changes nothing.
+    """
+    if _HINT.search(text.lower()) is None:
+        return text
+    return _SECRET.sub(_REPLACEMENT, text)
+
+
+def is_secret(name: str, value: object) -> bool:
+    """Tell whether a field called *name* holds a secret; no truth value does, nor a number of several."""
+    if value is None or isinstance(value, bool):
+        return False
+    of_one, of_several = _secrecy(name)
+    return of_one or (of_several and not isinstance(value, (int, float)))
+
+
+@lru_cache(maxsize=1024)
+def _secrecy(name: str) -> tuple[bool, bool]:
+    """Tell whether a name is that of a secret, and whether it is that of several."""
+    found = _SECRET_NAME.search(name)
+    return found is not None and not found["plural"], found is not None and bool(found["plural"])
+
+
+def redact_fields(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Redact the fields of a log line in place; a processor for structlog."""
+    for name, value in event.items():
+        if type(value) is str:
+            event[name] = redact(value) if name == "event" or not is_secret(name, value) else REDACTED
+        elif type(value) not in _PLAIN:
+            event[name] = REDACTED if is_secret(name, value) else _redacted(value, 0)
+        elif is_secret(name, value):
+            event[name] = REDACTED
+    return event
+
+
+def _redacted(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is str:
+        return redact(value)
+    if kind in _PLAIN or depth > _DEEPEST:
+        return value
+    if kind is dict:
+        return {
+            key: REDACTED if isinstance(key, str) and is_secret(key, item) else _redacted(item, depth + 1)
+            for key, item in value.items()
+        }
+    if kind in {list, tuple}:
+        return [_redacted(item, depth + 1) for item in value]
+    try:
+        text = repr(value)
+        safe = redact(text)
+    except Exception:  # whoever shows it says so
+        return value
+    return value if safe == text else safe
