@@ -1,0 +1,1 @@
+"""Stores as released versions left them."""
