@@ -15,8 +15,9 @@ import attrs
 import pytest
 from attrs import field, frozen, validators
 
-from rapua_scheduler import ConfigurationError, Retry
-from rapua_scheduler.settings import Where, structure_settings
+from rapua_scheduler import ConfigurationError, Retry, cron, every
+from rapua_scheduler.schedules import BuiltInSchedule
+from rapua_scheduler.settings import ByteSize, Where, structure_settings
 
 WHERE = Where("/etc/conf.toml", "rapua_scheduler.plugins.digest", Path("/srv/site"))
 
@@ -67,6 +68,10 @@ def problems(cls: type, table: dict[str, object]) -> tuple[str, ...]:
         (date, date(2026, 11, 1), date(2026, 11, 1)),
         (datetime, datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)),
         (time, time(3), time(3)),
+        (ByteSize, "512M", ByteSize(512 * 1024 * 1024)),
+        (ByteSize | None, "2G", ByteSize(2 * 1024**3)),
+        (BuiltInSchedule, "every 6h", every(hours=6)),
+        (BuiltInSchedule | None, "0 3 * * *", cron("0 3 * * *")),
         (Colour, "red", Colour.RED),
         (Level, 1, Level.LOW),
         (Odd, 2, Odd.NUMBER),
@@ -86,6 +91,8 @@ def problems(cls: type, table: dict[str, object]) -> tuple[str, ...]:
         (int | str, "5", "5"),
         (int | str, 5, 5),
         (Retry, {"attempts": 3, "delay": "5s"}, Retry(3, timedelta(seconds=5))),
+        (int | Retry | None, {"attempts": 3}, Retry(3)),
+        (int | Retry | None, 3, 3),
     ],
 )
 def test_a_setting_is_converted_by_its_annotation(kind: Any, value: object, expected: object) -> None:
@@ -93,6 +100,16 @@ def test_a_setting_is_converted_by_its_annotation(kind: Any, value: object, expe
 
     assert found == expected
     assert type(found) is type(expected) or isinstance(found, MappingProxyType)
+
+
+def test_a_mistake_in_a_table_that_may_be_a_number_too_is_told_by_its_key() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        structured(int | Retry | None, {"attempt": 3})
+
+    (found,) = caught.value.problems
+    assert found == (
+        "/etc/conf.toml: [rapua_scheduler.plugins.digest.it] attempt: unknown key; did you mean 'attempts'?"
+    )
 
 
 def test_a_mapping_is_read_only_unless_it_is_a_dict() -> None:
@@ -125,6 +142,12 @@ def test_a_mapping_is_read_only_unless_it_is_a_dict() -> None:
         (date, datetime(2026, 1, 1, tzinfo=UTC), "must be a date without quotes, such as 2026-11-23, not a date with"),
         (datetime, date(2026, 1, 1), "must be a date with a time, without quotes, such as 2026-11-23T"),
         (time, "03:00", "must be a time of day without quotes, such as 03:00:00, not text"),
+        (ByteSize, 512, 'must be a size in quotes, such as "512M" or "2G", not a whole number'),
+        (ByteSize, "512", """'512' is not a size; write it like "512M" or "2G", the units being K, M, G and T"""),
+        (ByteSize, "512MB", "'512MB' is not a size; "),
+        (BuiltInSchedule, 5, 'must be a schedule in quotes, such as "0 3 * * *" or "every 6h", not a whole number'),
+        (BuiltInSchedule, "0 0 31 2 *", "'0 0 31 2 *': "),
+        (BuiltInSchedule, "every day", "'every day': write \"every\" and a duration, such as "),
         (Colour, "green", 'must be one of "red", "blue"'),
         (Level, True, "must be one of 1"),
         (Literal["a", 1], True, 'must be one of "a", 1'),

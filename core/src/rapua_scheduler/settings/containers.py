@@ -10,6 +10,7 @@ from typing import Any
 
 from cattrs import Converter
 
+from rapua_scheduler.settings.classes import is_settings_class
 from rapua_scheduler.settings.mistakes import Mistakes, below_key, mistakes_of, refuse
 
 _COLLECTIONS: Mapping[Any, Callable[[list[Any]], Collection[Any]]] = {
@@ -84,8 +85,13 @@ def mapping(converter: Converter, value: object, kind: Any) -> Mapping[str, Any]
 
 
 def union(converter: Converter, value: object, kind: Any) -> object:
-    """Return *value* as the first member of *kind* that accepts it; None, which TOML lacks, left out."""
+    """Return *value* as the first member of *kind* that accepts it; None, which TOML lacks, left out.
+
+    A table is for the members that are tables, if there are any: so its mistakes are told by their keys.
+    """
     members = [member for member in typing.get_args(kind) if member is not type(None)]
+    if isinstance(value, Mapping):
+        members = [member for member in members if is_mapping(member) or is_settings_class(member)] or members
     if len(members) == 1:
         return converter.structure(value, members[0])
     refusals = []

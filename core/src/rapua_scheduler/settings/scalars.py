@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import re
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from rapua_scheduler.errors import InvalidScheduleError
 from rapua_scheduler.policy import parse_duration
+from rapua_scheduler.schedules import BuiltInSchedule, parse_schedule
 from rapua_scheduler.settings.mistakes import refuse
+
+_SIZE = re.compile(r"(\d{1,9})([KMGT])", re.ASCII)
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+class ByteSize(int):
+    """A number of bytes that is written with a unit to the base 1024, such as "512M".
+
+    Source of the units: systemd.resource-control(5).
+    """
+
+    __slots__ = ()
 
 
 def _bytes(_: object, __: object) -> bytes:
@@ -45,6 +60,24 @@ def _duration(value: object, _: object) -> timedelta:
     if not isinstance(value, str):
         refuse(value, 'a duration in quotes, such as "30s" or "14d"')
     return parse_duration(value)
+
+
+def _size(value: object, _: object) -> ByteSize:
+    if not isinstance(value, str):
+        refuse(value, 'a size in quotes, such as "512M" or "2G"')
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise ValueError(f'{value!r} is not a size; write it like "512M" or "2G", the units being K, M, G and T')
+    return ByteSize(int(match[1]) * _UNITS[match[2]])
+
+
+def _schedule(value: object, _: object) -> BuiltInSchedule:
+    if not isinstance(value, str):
+        refuse(value, 'a schedule in quotes, such as "0 3 * * *" or "every 6h"')
+    try:
+        return parse_schedule(value)
+    except InvalidScheduleError as error:
+        raise ValueError(f"{error.expression!r}: {error.problem}") from None
 
 
 def path(value: object, folder: Path) -> Path:
@@ -94,6 +127,8 @@ def _of_toml(kind: type, words: str) -> Callable[[Any, Any], Any]:
 SCALARS: Mapping[type, Callable[[Any, Any], Any]] = {
     bool: _truth,
     bytes: _bytes,
+    BuiltInSchedule: _schedule,
+    ByteSize: _size,
     date: _of_toml(date, "a date without quotes, such as 2026-11-23"),
     datetime: _of_toml(datetime, "a date with a time, without quotes, such as 2026-11-23T03:00:00Z"),
     float: _number,
