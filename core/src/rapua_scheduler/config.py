@@ -25,6 +25,7 @@ from attrs import field, frozen
 from rapua_scheduler.errors import ConfigurationError
 from rapua_scheduler.logs import LogFormat
 from rapua_scheduler.outcomes import summarize_error
+from rapua_scheduler.overrides import JobOverrides
 from rapua_scheduler.settings import Where, named_zone, structure_settings
 from rapua_scheduler.site import Site, database_path, read_env_file
 
@@ -43,6 +44,7 @@ STATE = "rapua-scheduler.db"
 """The store's file, unless `state` names another."""
 
 _NO_TABLE: Mapping[str, Mapping[str, object]] = types.MappingProxyType({})
+_NO_OVERRIDES: Mapping[str, JobOverrides] = types.MappingProxyType({})
 _SYNTAX_ERROR = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 
 
@@ -59,7 +61,10 @@ class Config:
         deny_plugins: Names of plugins that are not loaded.
         require_plugins: Names of plugins without which the host does not start.
         log_format: How log lines look; None if the file leaves it to the host.
+        retention: How long ended runs and gaps are kept.
+        keep_runs: How many of them are kept of each job at most.
         site: The web site the jobs work on.
+        jobs: What the operator says about jobs, by the job's key.
         plugins: The tables for plugins, by the plugin's name, as they were read.
     """
 
@@ -71,7 +76,10 @@ class Config:
     deny_plugins: tuple[str, ...] = ()
     require_plugins: tuple[str, ...] = ()
     log_format: LogFormat | None = None
+    retention: timedelta = timedelta(days=400)
+    keep_runs: int = 10_000
     site: Site
+    jobs: Mapping[str, JobOverrides] = _NO_OVERRIDES
     plugins: Mapping[str, Mapping[str, object]] = _NO_TABLE
 
     def where(self, *tables: str) -> Where:
@@ -83,6 +91,16 @@ class Config:
 def _not_negative(_: object, __: object, value: timedelta) -> None:
     if value < timedelta(0):
         raise ValueError("must not be negative")
+
+
+def _at_least_a_day(_: object, __: object, value: timedelta) -> None:
+    if value < timedelta(days=1):
+        raise ValueError('must be at least "1d"')
+
+
+def _at_least_one(_: object, __: object, value: int) -> None:
+    if value < 1:
+        raise ValueError("must be at least 1")
 
 
 def _can_be_met(table: _SchedulerTable, _: object, required: tuple[str, ...]) -> None:
@@ -111,7 +129,10 @@ class _SchedulerTable:
     deny_plugins: tuple[str, ...] = ()
     require_plugins: tuple[str, ...] = field(default=(), validator=_can_be_met)
     log_format: LogFormat | None = None
+    retention: timedelta = field(default=timedelta(days=400), validator=_at_least_a_day)
+    keep_runs: int = field(default=10_000, validator=_at_least_one)
     site: Mapping[str, object] = _NO_TABLE
+    jobs: Mapping[str, JobOverrides] = _NO_OVERRIDES
     plugins: Mapping[str, Mapping[str, object]] = _NO_TABLE
 
 
@@ -149,9 +170,6 @@ def load_config(
     problems: list[str] = []
 
     table = {} if path is None else _read(path, problems)
-    if "jobs" in table:
-        del table["jobs"]
-        problems.append(here.problem(["jobs"], "this version cannot change jobs by configuration; take the table out"))
     site_table = table.get("site")
     main = _structured(table, _SchedulerTable, here, problems)
     written = _structured(
@@ -177,6 +195,8 @@ def load_config(
         deny_plugins=main.deny_plugins,
         require_plugins=main.require_plugins,
         log_format=main.log_format,
+        retention=main.retention,
+        keep_runs=main.keep_runs,
         site=Site(
             url=written.url or found.url,
             uploads_dir=written.uploads_dir or found.uploads_dir,
@@ -184,6 +204,7 @@ def load_config(
             database=database,
             state_dir=state.parent,
         ),
+        jobs=main.jobs,
         plugins=main.plugins,
     )
 

@@ -20,12 +20,14 @@ class RegisteredJob:
         plugin: Name of the plugin's entry point; empty for a job of an embedding application.
         distribution: The installed package that holds the plugin.
         version: That package's version.
+        memory_limit: Bytes of memory that the job's process may use, as an operator says; None is no limit.
     """
 
     job: Job
     plugin: str = ""
     distribution: str = ""
     version: str = ""
+    memory_limit: int | None = None
 
     @property
     def schedule(self) -> str:

@@ -69,7 +69,8 @@ def test_no_file_is_fine(load: Load, cwd: Path) -> None:
     assert (config.allow_plugins, config.deny_plugins, config.require_plugins) == ((), (), ())
     assert (config.site.database, config.site.url, config.site.uploads_dir) == (None, None, None)
     assert config.site.state_dir == cwd
-    assert dict(config.plugins) == {}
+    assert (config.retention, config.keep_runs) == (timedelta(days=400), 10_000)
+    assert (dict(config.jobs), dict(config.plugins)) == ({}, {})
 
 
 def test_the_file_that_was_asked_for_comes_before_the_working_directorys_and_that_before_the_systems(
@@ -136,6 +137,8 @@ def test_the_whole_file_is_read(load: Load, cwd: Path) -> None:
         deny_plugins = ["other"]
         require_plugins = ["credit_topup"]
         log_format = "json"
+        retention = "90d"
+        keep_runs = 500
 
         [rapua_scheduler.site]
         database = "scanscout.db"
@@ -157,6 +160,7 @@ def test_the_whole_file_is_read(load: Load, cwd: Path) -> None:
     assert config.deny_plugins == ("other",)
     assert config.require_plugins == ("credit_topup",)
     assert config.log_format == "json"
+    assert (config.retention, config.keep_runs) == (timedelta(days=90), 500)
     assert config.site.database == cwd / "scanscout.db"
     assert config.site.url == "https://rapua.example"
     assert config.site.uploads_dir == Path("/srv/uploads")
@@ -176,8 +180,14 @@ def test_all_mistakes_are_shown_at_once_each_with_file_table_and_key(load: Load,
         allow_plugins = "digest"
         deny_plugins = [1]
         log_format = "xml"
+        retention = "1h"
+        keep_runs = 0
         [rapua_scheduler.jobs.credit-topup]
-        timeout = "10m"
+        timout = "10m"
+        overlap = "queue"
+        [rapua_scheduler.jobs.credit-topup.retry]
+        attempt = 5
+        delay = "0"
         [rapua_scheduler.site]
         databse = "x.db"
         url = "rapua.nz"
@@ -189,9 +199,9 @@ def test_all_mistakes_are_shown_at_once_each_with_file_table_and_key(load: Load,
 
     file = cwd / "rapua-scheduler.toml"
     here, site = f"{file}: [rapua_scheduler]", f"{file}: [rapua_scheduler.site]"
+    job = f"{file}: [rapua_scheduler.jobs.credit-topup]"
     assert found == (
         f"{file}: [rapua-scheduler]: is not of this program; everything is below [rapua_scheduler]",
-        f"{here} jobs: this version cannot change jobs by configuration; take the table out",
         f"{here} time_zone: unknown key; did you mean 'timezone'?",
         f"""{here} timezone: no time zone is called 'Pacific/Aukland'; did you mean "Pacific/Auckland"?""",
         f"{here} state: must be a path in quotes, not a whole number",
@@ -199,7 +209,13 @@ def test_all_mistakes_are_shown_at_once_each_with_file_table_and_key(load: Load,
         f"{here} allow_plugins: must be a list in square brackets, not text",
         f"{here} deny_plugins[0]: must be text in quotes, not a whole number",
         f'{here} log_format: must be one of "console", "json"',
+        f"{job} timout: unknown key; did you mean 'timeout'?",
+        f'{job} overlap: must be one of "skip", "queue_one", "queue_all", "cancel_previous", "allow"',
+        f"{file}: [rapua_scheduler.jobs.credit-topup.retry] attempt: unknown key; did you mean 'attempts'?",
+        f"{file}: [rapua_scheduler.jobs.credit-topup.retry] delay: must be longer than zero",
         f"{file}: [rapua_scheduler.plugins] digest: must be a table, not a whole number",
+        f'{here} retention: must be at least "1d"',
+        f"{here} keep_runs: must be at least 1",
         f"{site} databse: unknown key; did you mean 'database'?",
         f"{site} uploads_dir: must be a path in quotes, not a whole number",
         f"""{site} url: 'rapua.nz' is not the address of a web site; write it like "https://rapua.nz\"""",

@@ -12,6 +12,7 @@ import pytest
 from rapua_credit_topup import CreditTopUpSettings
 from rapua_orphaned_uploads import OrphanedUploadsSettings
 from rapua_scheduler import config
+from rapua_scheduler.overrides import JobOverrides
 from rapua_scheduler.settings import Where, structure_settings
 from rapua_stale_purchases import StalePurchasesSettings
 from tests.core.docs.pages import DOCS, code_blocks, read, sections, table_rows
@@ -20,11 +21,12 @@ PAGE = "reference/configuration.md"
 TABLES = {
     "[rapua_scheduler]": config._SchedulerTable,
     "[rapua_scheduler.site]": config._SiteTable,
+    "[rapua_scheduler.jobs.<key>]": JobOverrides,
     "[rapua_scheduler.plugins.credit_topup]": CreditTopUpSettings,
     "[rapua_scheduler.plugins.stale_purchases]": StalePurchasesSettings,
     "[rapua_scheduler.plugins.orphaned_uploads]": OrphanedUploadsSettings,
 }
-_BELOW = {"site", "plugins"}  # tables with a section of their own
+_BELOW = {"site", "jobs", "plugins"}  # tables with a section of their own
 _CASES = [
     (table, field.name) for table, cls in TABLES.items() for field in attrs.fields(cls) if field.name not in _BELOW
 ]

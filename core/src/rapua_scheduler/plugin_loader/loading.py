@@ -12,6 +12,7 @@ from rapua_scheduler.config import Config
 from rapua_scheduler.errors import ConfigurationError
 from rapua_scheduler.job import Job
 from rapua_scheduler.logs import get_logger
+from rapua_scheduler.overrides import DisabledJob, apply_overrides
 from rapua_scheduler.plugin_loader.clashes import lost_keys, lost_names
 from rapua_scheduler.plugin_loader.guard import Refused, guarded
 from rapua_scheduler.plugin_loader.hooks import Hooks
@@ -39,7 +40,7 @@ class _Contents:
 
 
 def load_plugins(config: Config, known: KnownProviders, *, safe_mode: bool = False) -> LoadedPlugins:
-    """Import the plugins that are installed and allowed, and collect what they declare.
+    """Import the plugins that are installed and allowed, and collect what they declare and the operator changes.
 
     To be called on the main thread, before any job runs. A plugin that cannot be imported, implements
     its hooks wrongly, raises, exits, declares something that is not a job, refuses its settings or lacks
@@ -75,15 +76,22 @@ def load_plugins(config: Config, known: KnownProviders, *, safe_mode: bool = Fal
         aside[plugin] = (PluginState.CLASH, reason)
         del loaded[plugin]
     reports = _reports(found, aside, loaded, config)
-    warnings = [*_without_effect(found, config), *(text for each in loaded.values() for text in each.warnings)]
-    _tell(reports, warnings)
+    brought = Registry(
+        RegisteredJob(job, plugin.name, plugin.distribution, plugin.version)
+        for plugin, contents in loaded.items()
+        for job in contents.jobs
+    )
+    overridden = apply_overrides(brought, config.jobs, config.where("jobs"))
+    warnings = [
+        *_without_effect(found, config),
+        *(text for each in loaded.values() for text in each.warnings),
+        *overridden.warnings,
+    ]
+    _tell(reports, overridden.disabled, warnings)
     return LoadedPlugins(
         plugins=reports,
-        registry=Registry(
-            RegisteredJob(job, plugin.name, plugin.distribution, plugin.version)
-            for plugin, contents in loaded.items()
-            for job in contents.jobs
-        ),
+        registry=overridden.registry,
+        disabled=overridden.disabled,
         observers={plugin.name: contents.observer for plugin, contents in loaded.items() if contents.observer},
         warnings=tuple(warnings),
         unmet_requirements=() if safe_mode else tuple(_unmet(reports, config)),
@@ -188,7 +196,7 @@ def _unmet(reports: Sequence[PluginReport], config: Config) -> Iterator[str]:
             yield config.where().problem(["require_plugins"], f"{name!r} is not loaded: {reasons}")
 
 
-def _tell(reports: Sequence[PluginReport], warnings: Sequence[str]) -> None:
+def _tell(reports: Sequence[PluginReport], disabled: Mapping[str, DisabledJob], warnings: Sequence[str]) -> None:
     for report in reports:
         log = _log.bind(plugin=report.name, distribution=report.distribution, version=report.version)
         if report.state is PluginState.LOADED:
@@ -197,5 +205,7 @@ def _tell(reports: Sequence[PluginReport], warnings: Sequence[str]) -> None:
             log.warning("Plugin set aside", state=str(report.state), error=report.error)
         else:
             log.info("Plugin set aside", state=str(report.state), error=report.error)
+    for key, job in disabled.items():
+        _log.info("Job disabled", job=job.registered.job.name, job_key=key, reason=job.reason)
     for text in warnings:
-        _log.warning("Plugin configuration without effect", problem=text)
+        _log.warning("Configuration without effect", problem=text)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 
 from attrs import frozen
 
 from rapua_scheduler.events import Event
+from rapua_scheduler.overrides import DisabledJob
 from rapua_scheduler.registry import Registry
 from rapua_scheduler.store.port import StoredJob
 
@@ -55,10 +57,11 @@ class LoadedPlugins:
 
     Attributes:
         plugins: Every plugin that is installed or required, by name.
-        registry: The jobs of those that are loaded.
+        registry: The jobs to run: of plugins that are loaded, and as the operator wants them.
         observers: Their observers, by plugin.
-        warnings: What in the configuration of plugins has no effect, such as a table for a plugin
-            that is not installed.
+        disabled: The jobs of loaded plugins that are not to run, by key.
+        warnings: What in the configuration of plugins and jobs has no effect, such as a table for a
+            plugin that is not installed.
         unmet_requirements: Why the host must not start: one line for each plugin that is required and
             not loaded; always empty in safe mode.
     """
@@ -66,6 +69,7 @@ class LoadedPlugins:
     plugins: tuple[PluginReport, ...]
     registry: Registry
     observers: Mapping[str, Observer]
+    disabled: Mapping[str, DisabledJob] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
     unmet_requirements: tuple[str, ...] = ()
 
