@@ -1,5 +1,6 @@
 """Find plugins, load each by itself, and say of every one what became of it."""
 
+from rapua_scheduler.plugin_loader.absences import absences
 from rapua_scheduler.plugin_loader.loading import load_plugins
 from rapua_scheduler.plugin_loader.plugins import (
     KnownProviders,
@@ -17,5 +18,6 @@ __all__ = [
     "PluginReport",
     "PluginState",
     "Provider",
+    "absences",
     "load_plugins",
 ]
