@@ -41,7 +41,7 @@ class Finding:
 
 
 def check_plugins(loaded: LoadedPlugins) -> Iterator[Finding]:
-    """Yield a finding for each plugin, each unmet requirement, and each stray table."""
+    """Yield a finding for each plugin, each unmet requirement, each job that is disabled, and each stray table."""
     for report in loaded.plugins:
         subject = f"plugin {report.name}"
         if report.state is PluginState.LOADED:
@@ -50,6 +50,8 @@ def check_plugins(loaded: LoadedPlugins) -> Iterator[Finding]:
         else:
             severity = Severity.OK if report.state in _SWITCHED_OFF else Severity.WARNING
             yield Finding(subject, severity, f"{report.state.value}: {report.error}".rstrip(": "))
+    for key, job in loaded.disabled.items():
+        yield Finding(f"job {key}", Severity.OK, job.reason)
     for problem in loaded.unmet_requirements:
         yield Finding("require_plugins", Severity.ERROR, problem)
     for warning in loaded.warnings:

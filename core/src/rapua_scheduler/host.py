@@ -11,7 +11,7 @@ from rapua_scheduler.errors import ConfigurationError, RapuaSchedulerError
 from rapua_scheduler.events import Event
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import summarize_error
-from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, load_plugins
+from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, absences, load_plugins
 from rapua_scheduler.scheduler import Scheduler
 from rapua_scheduler.store.sqlite import SqliteStore
 
@@ -88,6 +88,7 @@ class Host:
             loaded = load_plugins(self._config, KnownProviders.from_stored(store.jobs()), safe_mode=self._safe_mode)
             self._after_loading()
             self._check_required(loaded)
+            store.set_absent(absences(store.jobs(), loaded), self._clock.now())
             self._serve(store, loaded)
         finally:
             store.close()

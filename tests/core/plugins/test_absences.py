@@ -114,6 +114,12 @@ def test_a_job_whose_plugin_its_package_has_no_more_is_absent(packages: Packages
     assert absences([DIGEST], load()) == {"digest-job": (ABSENT, "digest has no plugin 'digest' any more")}
 
 
+def test_another_plugin_of_the_same_package_that_is_broken_makes_no_difference(packages: Packages, load: Load) -> None:
+    packages.install("digest", "1/0", plugin="other")
+
+    assert absences([DIGEST], load()) == {"digest-job": (ABSENT, "digest has no plugin 'digest' any more")}
+
+
 def test_a_job_that_the_operator_has_disabled_is_absent(packages: Packages, load: Load) -> None:
     packages.install("digest", one_job("digest-job"))
 
@@ -156,10 +162,10 @@ def test_a_job_of_a_package_whose_metadata_cannot_be_read_has_failed(packages: P
     (packages.folder / "my_digest-1.0.dist-info" / "entry_points.txt").write_text("[rapua_scheduler]\ndigest\n")
     packages.install("other", one_job("other-job"))
 
-    found = absences([stored("digest-job", "digest", "my-digest"), stored("gone", "gone", "gone")], load())
+    found = absences([stored("digest-job", "digest", "My_Digest"), stored("gone", "gone", "gone")], load())
 
     assert found["digest-job"][0] is FAILED
-    assert found["digest-job"][1].startswith("plugin 'digest' (my-digest) is not found: its metadata cannot be read: ")
+    assert found["digest-job"][1].startswith("plugin 'digest' (My_Digest) is not found: its metadata cannot be read: ")
     assert found["gone"] == (ABSENT, "gone, which brought it, is not installed")
 
 
