@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Any, Literal, TextIO
 
@@ -11,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from rapua_scheduler.clock import Clock
+from rapua_scheduler.redaction import redact, redact_fields
 
 ROOT = "rapua_scheduler"
 LogFormat = Literal["console", "json"]
@@ -33,38 +36,73 @@ def _as_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return _Line(event)
 
 
-_BEFORE_HANDLERS: list[Any] = [
-    structlog.stdlib.filter_by_level,
-    structlog.stdlib.add_log_level,
+_TO_HANDLERS: list[Any] = [
     structlog.stdlib.add_logger_name,
-    structlog.stdlib.PositionalArgumentsFormatter(),
+    redact_fields,
     _as_line,
     structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
 ]
+_BEFORE_HANDLERS: list[Any] = [
+    structlog.stdlib.filter_by_level,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    *_TO_HANDLERS,
+]
 
 
-def get_logger(name: str = ROOT, **bound: Any) -> Any:
+def get_logger(name: str = ROOT, *, tee: Callable[[Mapping[str, Any]], None] | None = None, **bound: Any) -> Any:
     """Return a structlog logger whose lines go to the standard library's logger *name*.
 
     It is silent until the application configures `logging`, as a library's should be; the host
-    does so with `configure_logging`.
+    does so with `configure_logging`. What reads like a secret does not come through.
 
     Args:
         name: A logger name below "rapua_scheduler".
+        tee: Called with every line, one that is not logged for its level included: "event", "level" and
+            the other fields, secrets and all. Must not change them, and must not raise.
         bound: Fields of every line.
     """
+    processors = _BEFORE_HANDLERS
+    if tee is not None:
+        processors = [
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            _handing_to(tee),
+            structlog.stdlib.filter_by_level,
+            *_TO_HANDLERS,
+        ]
     return structlog.wrap_logger(
         logging.getLogger(name),
-        processors=_BEFORE_HANDLERS,
+        processors=processors,
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
         **bound,
     )
 
 
+def _handing_to(tee: Callable[[Mapping[str, Any]], None]) -> Any:
+    def hand_over(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        tee(event)
+        return event
+
+    return hand_over
+
+
 def _drop_logger_name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     event.pop("logger", None)
     return event
+
+
+def _redact_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if "exception" in event:
+        event.update(redact_fields(None, "", {"exception": event["exception"]}))
+    return event
+
+
+def _plain_traceback(stream: TextIO, exc_info: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.write(redact(text.getvalue()))
 
 
 def stamped_by(clock: Clock, zone: tzinfo) -> Any:
@@ -82,7 +120,8 @@ def configure_logging(
 ) -> None:
     """Send the host's log to *stream*, one line a fact.
 
-    Exceptions are printed without the values of local variables, which may hold secrets.
+    Exceptions are printed without the values of local variables, which may hold secrets; so is whatever
+    reads like one.
 
     Args:
         format_: "console" for people, "json" for machines.
@@ -100,16 +139,17 @@ def configure_logging(
     if format_ == "json":
         renderers = [
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            _redact_exception,
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
         renderers = [
             _drop_logger_name,
             structlog.dev.ConsoleRenderer(
-                colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+                colors=target.isatty(), exception_formatter=_plain_traceback, sort_keys=False
             ),
         ]
-    foreign: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
+    foreign: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, redact_fields]
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[*shared, *renderers], foreign_pre_chain=foreign)

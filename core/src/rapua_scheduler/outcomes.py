@@ -6,6 +6,7 @@ import math
 import traceback
 from collections.abc import Mapping
 
+from rapua_scheduler.redaction import REDACTED, is_secret, redact
 from rapua_scheduler.run import Scalar
 
 LONGEST_TEXT = 10_000
@@ -24,14 +25,15 @@ def plain_result(returned: object) -> Mapping[str, Scalar] | None:
     """Return *returned* as a mapping of plain scalars.
 
     A mapping keeps its entries; any other value stands under "result"; what is neither text, number,
-    truth value nor None is kept as its representation. Long texts and large mappings are cut.
+    truth value nor None is kept as its representation. Long texts and large mappings are cut, and what
+    reads like a secret is left out.
     """
     if returned is None:
         return None
     if isinstance(returned, Mapping):
         try:
             entries = list(returned.items())
-            kept = {_text(key): _scalar(value) for key, value in entries[:MOST_ENTRIES]}
+            kept = dict(_entry(_text(key), value) for key, value in entries[:MOST_ENTRIES])
         except BaseException as error:  # whatever somebody's mapping raises
             return {"result": f"<unreadable mapping: {type(error).__name__}>"}
         if len(entries) > MOST_ENTRIES:
@@ -41,7 +43,7 @@ def plain_result(returned: object) -> Mapping[str, Scalar] | None:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return type, text and traceback of *error*, without the values of variables, bounded."""
+    """Return type, text and traceback of *error*, without the values of variables or secrets, bounded."""
     try:
         report = traceback.TracebackException(
             type(error), error, error.__traceback__, limit=_MOST_FRAMES, capture_locals=False, compact=True
@@ -53,12 +55,16 @@ def describe_error(error: BaseException) -> str:
 
 
 def summarize_error(error: BaseException) -> str:
-    """Return type and text of *error* in one bounded line."""
+    """Return type and text of *error*, without secrets, in one bounded line."""
     try:
         text = " ".join(str(error).split())
     except BaseException:
         text = "<its text cannot be shown>"
     return _cut(_storable(f"{type(error).__name__}: {text}" if text else type(error).__name__), 1000)
+
+
+def _entry(name: str, value: object) -> tuple[str, Scalar]:
+    return name, REDACTED if is_secret(name, value) else _scalar(value)
 
 
 def _scalar(value: object) -> Scalar:
@@ -85,6 +91,8 @@ def _storable(text: str) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    if len(text) <= longest:
-        return text
-    return f"{text[:longest]}… ({len(text) - longest} characters left out)"
+    safe = redact(text[: 2 * longest])  # first, as a secret that is cut in two is not known any more
+    left_out = len(text) - 2 * longest if len(text) > 2 * longest else 0
+    if len(safe) <= longest and not left_out:
+        return safe
+    return f"{safe[:longest]}… ({max(0, len(safe) - longest) + left_out} characters left out)"

@@ -51,6 +51,7 @@ _REPLACEMENT = (
 
 _PLAIN = {int, float, bool, type(None)}
 _DEEPEST = 6
+_LONGEST_NAME = 100
 
 
 def redact(text: str) -> str:
@@ -70,7 +71,7 @@ def is_secret(name: str, value: object) -> bool:
     """Tell whether a field called *name* holds a secret; no truth value does, nor a number of several."""
     if value is None or isinstance(value, bool):
         return False
-    of_one, of_several = _secrecy(name)
+    of_one, of_several = _secrecy(name[-_LONGEST_NAME:])
     return of_one or (of_several and not isinstance(value, (int, float)))
 
 
@@ -109,6 +110,6 @@ def _redacted(value: Any, depth: int) -> Any:
     try:
         text = repr(value)
         safe = redact(text)
-    except Exception:  # whoever shows it says so
+    except BaseException:  # whatever somebody's representation raises
         return value
     return value if safe == text else safe

@@ -110,3 +110,28 @@ def test_causes_that_form_a_loop_are_described() -> None:
     first.__cause__, second.__cause__ = second, first
 
     assert "second" in describe_error(first)
+
+
+def test_secrets_are_kept_out_of_results_and_errors() -> None:
+    result = plain_result(
+        {"token": "hunter2", "url": "https://me:hunter2@example.org", "tokens": 2, 5: "password=hunter2"}
+    )
+    error = ValueError("cannot connect with password='hunter2' to postgres://me:hunter2@db")
+
+    assert result == {"token": "***", "url": "https://me:***@example.org", "tokens": 2, "5": "password=***"}
+    assert "hunter2" not in summarize_error(error)
+    try:
+        raise error
+    except ValueError as raised:
+        described = describe_error(raised)
+    assert "password='***'" in described
+    assert "hunter2" not in described
+
+
+def test_a_secret_that_reaches_beyond_the_cut_is_kept_out() -> None:
+    text = "x" * (LONGEST_TEXT - 20) + " postgres://me:" + "hunter2" * 10 + "@db"
+
+    result = plain_result(text)
+
+    assert result is not None
+    assert "hunter2" not in str(result)

@@ -159,7 +159,7 @@ def test_what_shows_a_secret_only_in_its_representation_is_shown_without() -> No
 
     class Unshowable:
         def __repr__(self) -> str:
-            raise ValueError("no")
+            raise SystemExit("no")
 
     event = {"event": "Started", "settings": Settings(), "unshowable": Unshowable(), "nested": [Settings()]}
 
