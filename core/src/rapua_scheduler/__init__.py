@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for type checkers; at run time each name is imported at its
         HostStarted,
         HostStopping,
         JobBroken,
+        JobPaused,
         RunFinished,
         RunStarted,
     )
@@ -67,6 +68,7 @@ _HOME = {
     "JobBroken": "events",
     "JobCancelled": "errors",
     "JobContext": "context",
+    "JobPaused": "events",
     "Outcome": "run",
     "Overlap": "policy",
     "PluginError": "errors",
@@ -115,6 +117,7 @@ __all__ = [
     "JobBroken",
     "JobCancelled",
     "JobContext",
+    "JobPaused",
     "Outcome",
     "Overlap",
     "PluginError",

@@ -10,9 +10,9 @@ from itertools import islice
 from attrs import frozen
 
 from rapua_scheduler.errors import BrokenNextError, RapuaSchedulerError, UnknownJobError
+from rapua_scheduler.fire_times import first_after
 from rapua_scheduler.job import takes_after
 from rapua_scheduler.outcomes import summarize_error
-from rapua_scheduler.planner import first_after
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import Gap, Run, RunStatus
 from rapua_scheduler.store.port import Store, StoredJob

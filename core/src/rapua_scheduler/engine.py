@@ -6,26 +6,35 @@ import heapq
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from functools import partial
+
+from attrs import evolve
 
 from rapua_scheduler.clock import Clock
+from rapua_scheduler.clock_watch import ClockWatch, Trust
+from rapua_scheduler.controls import Controls
+from rapua_scheduler.dispatcher import Dispatcher
 from rapua_scheduler.errors import BrokenNextError, StoreError
 from rapua_scheduler.events import FireTimesNotRun, JobBroken
-from rapua_scheduler.job import takes_after
+from rapua_scheduler.fire_times import Survey, first_after, only, survey
+from rapua_scheduler.job import Job, takes_after
+from rapua_scheduler.job_states import Former, JobState, lag
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.lookahead import Answer, Lookahead
-from rapua_scheduler.outcomes import summarize_error
-from rapua_scheduler.planner import ON_TIME, Stretch, decide, fire_key, first_after, survey
+from rapua_scheduler.planner import ON_TIME, Verdict, decide, kept_by
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import Decision, Gap
+from rapua_scheduler.run import Gap, RunStatus
 from rapua_scheduler.runner import Publish, Runner
-from rapua_scheduler.schedules import BuiltInSchedule
+from rapua_scheduler.schedules import BuiltInSchedule, from_fingerprint
 from rapua_scheduler.store.port import Store, StoredJob
+from rapua_scheduler.takeover import TakeOver
 
 LONGEST_WAIT = 30.0
 """Seconds that the loop sleeps at most, so that steps of the clock and suspends are noticed."""
+
+LOOK_EVERY = 1.0
+"""Seconds after which the store is asked at the latest whether an operator has said something."""
 
 MOST_CLAIMS = 250
 """Runs that are claimed in one transaction at most, so that the first of many start early."""
@@ -34,25 +43,7 @@ _MOST_TAKEN_IN = 1000
 _SHORTEST_BACKOFF = 1.0
 _LONGEST_BACKOFF = 300.0
 _log = get_logger("rapua_scheduler.engine")
-_level = logging.getLogger("rapua_scheduler.engine")
-
-
-class _Timer:
-    """What the engine keeps in mind of one job."""
-
-    __slots__ = ("due", "failures", "mark", "question", "registered", "running")
-
-    def __init__(self, registered: RegisteredJob, mark: datetime) -> None:
-        self.registered = registered
-        self.mark = mark
-        self.due: datetime | None = None
-        self.running: str | None = None
-        self.question = 0
-        self.failures = 0
-
-    def __lt__(self, other: _Timer) -> bool:
-        """Leave the order of equal heap entries open."""
-        return False
+_stdlib_log = logging.getLogger("rapua_scheduler.engine")
 
 
 class Engine:
@@ -72,7 +63,10 @@ class Engine:
         publish: Publish,
         lookahead: Callable[[Callable[[Answer], None]], Lookahead],
         new_run_id: Callable[[datetime], str],
+        clock_watch: ClockWatch,
         longest_wait: float = LONGEST_WAIT,
+        look_every: float = LOOK_EVERY,
+        adopt_from: datetime | None = None,
     ) -> None:
         """Make an engine without jobs.
 
@@ -82,10 +76,14 @@ class Engine:
             runner: Executes what is claimed.
             zone: The zone in which next functions are asked.
             publish: Tells observers.
-            lookahead: Makes what asks the next functions that are not built in, given where its
-                answers go.
+            lookahead: Makes what asks the functions of plugins, given where its answers go.
             new_run_id: Makes the id of a run that is started at an instant.
+            clock_watch: Tells whether the clock can be trusted.
             longest_wait: Seconds that `tick` asks to wait for at most.
+            look_every: Seconds after which the store is asked at the latest whether an operator has said
+                something.
+            adopt_from: From when on to make up the fire times of a job that is seen for the first time,
+                in UTC; None for nothing to make up.
         """
         self._store = store
         self._clock = clock
@@ -94,12 +92,21 @@ class Engine:
         self._publish = publish
         self._lookahead = lookahead(self._answered)
         self._new_run_id = new_run_id
+        self._watch = clock_watch
         self._longest_wait = longest_wait
-        self._timers: dict[str, _Timer] = {}
-        self._heap: list[tuple[datetime, str, _Timer]] = []
-        self._ask_again: list[tuple[float, str, _Timer]] = []
+        self._look_every = look_every
+        self._adopt_from = adopt_from
+        self._states: dict[str, JobState] = {}
+        self._lags: dict[str, timedelta] = {}
+        self._formers: dict[str, Former] = {}
+        self._heap: list[tuple[datetime, str, JobState]] = []
+        self._ask_again: list[tuple[float, str, JobState]] = []
+        self._controls = Controls(store)
+        self._dispatcher = Dispatcher(store, clock, runner, publish=publish)
+        self._take_over = TakeOver(store, self._dispatcher, self._lookahead, zone)
         self._added: deque[RegisteredJob] = deque()
-        self._ended: deque[str] = deque()
+        self._absent: deque[StoredJob] = deque()
+        self._not_taken_over: deque[RegisteredJob] = deque()
         self._answers: deque[Answer] = deque()
         self._wakeup = threading.Event()
         self._stopping = False
@@ -110,6 +117,18 @@ class Engine:
     def add(self, jobs: Iterable[RegisteredJob]) -> None:
         """Take in jobs at the next tick; their keys must not be taken."""
         self._added.extend(jobs)
+        self._wakeup.set()
+
+    def add_absent(self, jobs: Iterable[StoredJob]) -> None:
+        """Record the fire times of jobs whose plugins are not there, as far as their schedules are known.
+
+        Each must have an `absent` window in the store.
+        """
+        self._absent.extend(jobs)
+        self._wakeup.set()
+
+    def wake(self) -> None:
+        """Look at once whether an operator has said something."""
         self._wakeup.set()
 
     def stop(self) -> None:
@@ -128,9 +147,9 @@ class Engine:
                 self._clock.wait(self._wakeup, self.tick())
         finally:
             self._runner.stop(grace)
-        for timer in self._timers.values():
-            self._say("Job stopped", timer)
-        _log.info("Scheduler stopped", jobs=len(self._timers))
+        for state in self._states.values():
+            self._say("Job stopped", state)
+        _log.info("Scheduler stopped", jobs=len(self._states))
 
     def tick(self) -> float:
         """Do everything that is due.
@@ -142,9 +161,7 @@ class Engine:
         self.take_in()
         self._note_ends()
         self._note_answers()
-        run_wait = self._runner.tick()
-        # the lookahead last, as the two before it ask questions
-        waits = [run_wait, self._decide_due(), self._ask_broken_again(), self._lookahead.tick()]
+        waits = [self._runner.tick(), self._start_what_is_due(), self._ask_broken_again(), self._lookahead.tick()]
         wait = min(seconds for seconds in waits if seconds is not None)
         return 0.0 if self._stopping or self._wakeup.is_set() else wait
 
@@ -155,7 +172,7 @@ class Engine:
         while self._added and self._clock.monotonic() >= self._store_again_at:
             jobs = [self._added.popleft() for _ in range(min(len(self._added), _MOST_TAKEN_IN))]
             try:
-                stored = self._store.declare(jobs, self._clock.now())
+                stored = self._store.declare(jobs, self._clock.now(), adopt_from=self._adopt_from)
             except StoreError as error:
                 self._added.extendleft(reversed(jobs))
                 self._store_failed(error)
@@ -164,37 +181,64 @@ class Engine:
             for registered in jobs:
                 self._set_up(registered, stored[registered.job.key], found)
             self._remember_next(found)
+        while self._absent:
+            self._set_up_absent(self._absent.popleft())
 
     def _set_up(self, registered: RegisteredJob, known: StoredJob, found: dict[str, datetime | None]) -> None:
         job = registered.job
-        timer = self._timers[job.key] = _Timer(registered, known.mark)
-        self._say("Starting job", timer)
+        state = self._states[job.key] = JobState(registered, known.mark)
+        self._say("Starting job", state)
+        since = known.mark
+        if known.changed_at is not None and known.changed_at > known.mark:
+            since = known.changed_at
+            self._remember_former(known, known.changed_at)
         if isinstance(job.next, BuiltInSchedule):
             try:
-                timer.due = found[job.key] = first_after(job.next, known.mark, self._zone)
+                if job.jitter is not None:
+                    self._lags[job.key] = lag(registered, since, self._zone)
+                state.due = found[job.key] = first_after(job.next, since, self._zone)
             except Exception as error:  # a subclass of somebody's own
-                self._set_aside(timer, _broken(error))
+                self._set_aside(state, _broken(error))
         elif known.next_fire_time is not None and not takes_after(job.next):
-            timer.due = known.next_fire_time
+            state.due = known.next_fire_time
         else:
-            timer.question = self._lookahead.ask_next(registered, known.mark)
-        self._push(timer)
-        self._say_next(timer)
+            state.question = self._lookahead.ask_next(registered, since)
+        former = self._formers.get(job.key)
+        if former is not None:  # the store keeps what was pending until it is decided on
+            state.due = former.pending
+            found.pop(job.key, None)
+        self._push(state)
+        self._say_next(state)
+        self._not_taken_over.append(registered)
+
+    def _remember_former(self, known: StoredJob, until: datetime) -> None:
+        schedule = from_fingerprint(known.former_fingerprint)
+        pending = known.next_fire_time if schedule is None else first_after(schedule, known.mark, self._zone)
+        if pending is not None and known.mark < pending <= until:
+            self._formers[known.key] = Former(schedule, pending, until)
+
+    def _set_up_absent(self, known: StoredJob) -> None:
+        schedule = from_fingerprint(known.fingerprint)
+        if schedule is None or known.key in self._states:
+            return
+        job = Job(known.name or known.key, _never, schedule, key=known.key, catch_up="none")
+        state = self._states[known.key] = JobState(
+            RegisteredJob(job, known.plugin, known.distribution, known.version), known.mark
+        )
+        state.due = first_after(schedule, known.mark, self._zone)
+        self._push(state)
 
     # -- facts come back
 
-    def _run_ended(self, job_key: str) -> None:
-        self._ended.append(job_key)
-        timer = self._timers.get(job_key)
-        if timer is not None and timer.due is None:
-            self._wakeup.set()
-
     def _note_ends(self) -> None:
-        while self._ended:
-            timer = self._timers[self._ended.popleft()]
-            timer.running = None
-            if timer.due is None and not timer.question and not takes_after(timer.registered.job.next):
-                timer.question = self._lookahead.ask_next(timer.registered, timer.mark)
+        for attempt in self._dispatcher.take_ended():
+            state = self._states[attempt.run.job_key]
+            if state.due is None and not state.question and state.registered.asks_after_each_run:
+                state.question = self._lookahead.ask_next(state.registered, state.mark)
+            try:
+                self._dispatcher.pause_after_failures(attempt)
+            except StoreError as error:
+                self._store_failed(error)
 
     def _answered(self, answer: Answer) -> None:
         self._answers.append(answer)
@@ -202,119 +246,266 @@ class Engine:
 
     def _note_answers(self) -> None:
         now = self._clock.now()
-        surveyed: list[tuple[_Timer, Stretch]] = []
+        surveyed: list[tuple[JobState, Survey]] = []
         found: dict[str, datetime | None] = {}
-        broken: list[tuple[_Timer, BrokenNextError]] = []
+        broken: list[tuple[JobState, BrokenNextError]] = []
         while self._answers:
             answer = self._answers.popleft()
-            timer = self._timers[answer.job_key]
-            if timer.question != answer.question:
+            state = self._states[answer.job_key]
+            if self._is_about_effect(state, answer):
                 continue
-            timer.question = 0
+            if state.question != answer.question:
+                continue
+            state.question = 0
             if answer.error is not None:
-                broken.append((timer, answer.error))
-                if timer.due is not None:  # its fire time has come; what comes after is not known
-                    surveyed.append((timer, _only(timer.due)))
-            elif answer.stretch is not None:
-                timer.failures = 0
-                surveyed.append((timer, answer.stretch))
+                broken.append((state, answer.error))
+                if state.due is not None:  # its fire time has come; what comes after is not known
+                    surveyed.append((state, only(state.due, self._controls.windows_of(answer.job_key))))
+            elif answer.survey is not None:
+                state.failures = 0
+                surveyed.append((state, answer.survey))
             else:
-                timer.failures = 0
-                timer.due = found[answer.job_key] = answer.next
-                self._push(timer)
-                self._say_next(timer)
+                state.failures = 0
+                if answer.job_key in self._formers:
+                    continue
+                state.due = found[answer.job_key] = answer.next
+                self._push(state)
+                self._say_next(state)
         self._remember_next(found)
         self._carry_out(surveyed, now)
-        for timer, error in broken:
-            self._set_aside(timer, error)
+        for state, error in broken:
+            self._set_aside(state, error)
+
+    def _is_about_effect(self, state: JobState, answer: Answer) -> bool:
+        try:
+            return self._take_over.take_answer(state.registered, answer)
+        except StoreError as error:
+            self._store_failed(error)
+            self._answers.append(answer)
+            return True
+
+    # -- what may start, and when
+
+    def _start_what_is_due(self) -> float:
+        """Decide on what is due and start whose turn it is, if the clock, the operator and the store let it."""
+        if self._stopping:
+            return 0.0
+        if self._clock.monotonic() < self._store_again_at:
+            return self._store_again_at - self._clock.monotonic()
+        try:
+            if not self._may_start():
+                return self._look_every
+            if self._not_taken_over:
+                self._take_over_jobs()
+            self._dispatcher.start_ready(self._controls.paused)
+        except StoreError as error:
+            self._store_failed(error)
+            return self._store_again_at - self._clock.monotonic()
+        wait = self._decide_due()
+        backoff = self._dispatcher.seconds_to_wait()
+        return wait if backoff is None else min(wait, backoff)
+
+    def _may_start(self) -> bool:
+        """Heed what operators have said, and tell whether the clock can be trusted."""
+        trust = self._watch.look()
+        if self._controls.has_news():
+            self._heed()
+            if trust is Trust.TOO_FAR_AHEAD:
+                self._watch.look_again()
+                trust = self._watch.look()
+        if trust is Trust.TOO_FAR_AHEAD and not self._controls.is_held:
+            reason = self._watch.reason()
+            self._store.hold(self._clock.now(), reason)
+            self._read_controls()
+            _log.error("Held: nothing starts", reason=reason, hint="set the clock, or: rapua-scheduler release")
+        elif trust is Trust.FINE and self._controls.is_held:
+            _log.warning("Clock is right again; released")
+            self._store.release(self._clock.now())
+            self._read_controls()
+        return trust is Trust.FINE
+
+    def _take_over_jobs(self) -> None:
+        """Answer what a former host left of the jobs that have come; what is queued comes after it."""
+        while self._not_taken_over:
+            self._take_over.take_over(self._not_taken_over[0])
+            self._not_taken_over.popleft()
+        self._dispatcher.take_queued(self._running_jobs())
+
+    def _heed(self) -> None:
+        """Do what operators have said since it was last looked."""
+        self._read_controls()
+        if not self._not_taken_over:
+            self._dispatcher.take_queued(self._running_jobs())
+        for run_id, by in self._store.cancel_requests().items():
+            self._dispatcher.cancel(run_id, f"cancelled by {by}")
+
+    def _read_controls(self) -> None:
+        was_held = self._controls.is_held
+        oldest = min((state.mark for state in self._states.values()), default=self._clock.now())
+        self._controls.read(oldest)
+        if was_held and not self._controls.is_held:
+            self._lower_marks()
+
+    def _lower_marks(self) -> None:
+        stored = {job.key: job.mark for job in self._store.jobs()}
+        for key, state in self._states.items():
+            mark = stored.get(key, state.mark)
+            if mark < state.mark:
+                state.mark, state.due = mark, None
+                state.question = self._lookahead.ask_next(state.registered, mark)
+
+    def _running_jobs(self) -> Mapping[str, RegisteredJob]:
+        return {key: state.registered for key, state in self._states.items() if state.registered.job.run is not _never}
 
     # -- fire times come
 
     def _decide_due(self) -> float:
-        if self._clock.monotonic() < self._store_again_at:
-            return self._store_again_at - self._clock.monotonic()
-        if self._stopping:
-            return 0.0
         now = self._clock.now()
-        batch: list[tuple[_Timer, Stretch]] = []
+        batch: list[tuple[JobState, Survey]] = []
         while self._heap and self._heap[0][0] <= now and len(batch) < MOST_CLAIMS:
-            due, _, timer = heapq.heappop(self._heap)
-            job = timer.registered.job
+            _, key, state = heapq.heappop(self._heap)
+            if state.due is None or self._states.get(key) is not state:
+                continue
+            job = state.registered.job
             if isinstance(job.next, BuiltInSchedule):
-                batch.append((timer, self._surveyed(timer, due, now)))
+                batch.append((state, self._surveyed(state, state.due, now)))
+            elif key in self._formers:
+                batch.append((state, self._former_part(state, now)))
             elif takes_after(job.next):
-                timer.question = self._lookahead.ask_stretch(timer.registered, due, now)
+                state.question = self._lookahead.ask_survey(
+                    state.registered,
+                    state.due,
+                    now,
+                    keep=kept_by(job.catch_up),
+                    windows=self._controls.windows_of(key),
+                )
             else:
-                batch.append((timer, _only(due)))
+                batch.append((state, only(state.due, self._controls.windows_of(key))))
         if not self._carry_out(batch, now):
             return self._store_again_at - self._clock.monotonic()
+        longest = min(self._longest_wait, self._look_every)
         if not self._heap:
-            return self._longest_wait
+            return longest
         seconds = (self._heap[0][0] - self._clock.now()).total_seconds()
-        return min(max(0.0, seconds), self._longest_wait)
+        return min(max(0.0, seconds), longest)
 
-    def _surveyed(self, timer: _Timer, due: datetime, now: datetime) -> Stretch:
+    def _surveyed(self, state: JobState, due: datetime, now: datetime) -> Survey:
+        job = state.registered.job
+        windows = self._controls.windows_of(job.key)
+        keep = kept_by(job.catch_up)
+        now -= self._lags.get(job.key, _NO_LAG)
+        former = self._formers.get(job.key)
         try:
-            return survey(timer.registered.job.next, due, now, self._zone)
+            if former is None:
+                return survey(job.next, due, now, self._zone, keep=keep, windows=windows)
+            before = self._former_part(state, now)
+            first = first_after(job.next, former.until, self._zone)
+            if first is None or first > now:
+                return evolve(before, next=first)
+            since = survey(job.next, first, now, self._zone, keep=keep, windows=windows)
+            return evolve(since, stretches=(*before.stretches, *since.stretches))
         except Exception as error:  # a subclass of somebody's own
-            self._set_aside(timer, _broken(error))
-            return _only(due)
+            self._set_aside(state, _broken(error))
+            return only(due, windows)
 
-    def _carry_out(self, batch: Sequence[tuple[_Timer, Stretch]], now: datetime) -> bool:
+    def _former_part(self, state: JobState, now: datetime) -> Survey:
+        """Return the survey of the fire times that a job had by its former schedule."""
+        job = state.registered.job
+        former = self._formers[job.key]
+        windows = self._controls.windows_of(job.key)
+        if former.schedule is None:
+            return only(former.pending, windows)
+        until = min(now, former.until)
+        keep = kept_by(job.catch_up)
+        return evolve(survey(former.schedule, former.pending, until, self._zone, keep=keep, windows=windows), next=None)
+
+    def _carry_out(self, batch: Sequence[tuple[JobState, Survey]], now: datetime) -> bool:
         if not batch:
             return True
-        decisions = [self._decision(timer, stretch, now) for timer, stretch in batch]
+        verdicts = self._verdicts(batch, now)
         try:
-            accepted = self._store.decide(decisions)
+            accepted = self._store.decide([verdict.decision for _, verdict in verdicts])
         except StoreError as error:
-            for timer, _ in batch:
-                self._push(timer)
+            for state, _ in batch:
+                self._push(state)
             self._store_failed(error)
             return False
         self._store_failures = 0
-        for (timer, _), decision, is_recorded in zip(batch, decisions, accepted, strict=True):
-            timer.mark, timer.due = decision.mark, decision.next_fire_time
-            if is_recorded:
-                self._act_on(timer, decision, now)
-            else:
-                _log.warning(
-                    "Fire time decided elsewhere",
-                    job=timer.registered.job.name,
-                    job_key=decision.job_key,
-                    fire_time=decision.mark.astimezone(self._zone).isoformat(),
-                )
-            if timer.due is not None:
-                self._push(timer)
-                self._say_next(timer)
-            elif timer.running is None and not takes_after(timer.registered.job.next):
-                timer.question = self._lookahead.ask_next(timer.registered, timer.mark)
+        too_fast = {state.registered.job.key for state, surveyed in batch if surveyed.is_too_fast}
+        for (state, verdict), is_recorded in zip(verdicts, accepted, strict=True):
+            self._settle(state, verdict, now, is_recorded=is_recorded, is_too_fast=state.registered.job.key in too_fast)
         return True
 
-    def _decision(self, timer: _Timer, stretch: Stretch, now: datetime) -> Decision:
-        job = timer.registered.job
-        return decide(
-            job.key,
-            stretch,
-            now,
-            identify=partial(fire_key, job.next, zone=self._zone),
-            run_id=self._new_run_id(now),
-            running=timer.running,
-        )
+    def _verdicts(self, batch: Sequence[tuple[JobState, Survey]], now: datetime) -> Sequence[tuple[JobState, Verdict]]:
+        taken: set[str] = set()
+        verdicts: list[tuple[JobState, Verdict]] = []
+        if any(state.registered.job.concurrency_key is not None for state, _ in batch):
+            batch = sorted(batch, key=lambda pair: pair[0].registered.job.key)
+        for state, surveyed in batch:
+            job = state.registered.job
+            standing = self._dispatcher.standing(state.registered)
+            if job.concurrency_key in taken:
+                standing = evolve(standing, is_group_busy=True)
+            verdict = decide(
+                job.key,
+                surveyed,
+                now - self._lags.get(job.key, _NO_LAG),
+                catch_up=job.catch_up,
+                overlap=job.overlap,
+                standing=standing,
+                new_run_id=lambda: self._new_run_id(now),
+                started_at=now,
+            )
+            if job.concurrency_key is not None and any(
+                run.status is RunStatus.RUNNING for run in verdict.decision.runs
+            ):
+                taken.add(job.concurrency_key)
+            verdicts.append((state, verdict))
+        return verdicts
 
-    def _act_on(self, timer: _Timer, decision: Decision, now: datetime) -> None:
-        for gap in decision.gaps:
-            self._say_gap(timer, gap, now)
-        if decision.run is not None:
-            timer.running = decision.run.run_id
-            self._runner.start(timer.registered, decision.run, self._run_ended)
+    def _settle(
+        self, state: JobState, verdict: Verdict, now: datetime, *, is_recorded: bool, is_too_fast: bool
+    ) -> None:
+        """Act on what was decided on a job, and find out when it is due again."""
+        decision = verdict.decision
+        job = state.registered.job
+        former = self._formers.pop(job.key, None)
+        state.mark, state.due = decision.mark, decision.next_fire_time
+        if is_recorded:
+            self._act_on(state, verdict, now)
+        else:
+            _log.warning(
+                "Fire time decided elsewhere",
+                job=job.name,
+                job_key=decision.job_key,
+                fire_time=self._iso(decision.mark),
+            )
+        if state.due is not None and is_too_fast:
+            self._set_aside(state, BrokenNextError("the next function gives more fire times than can be looked at"))
+        elif state.due is not None:
+            self._push(state)
+            self._say_next(state)
+        elif former is not None and not isinstance(job.next, BuiltInSchedule):
+            state.question = self._lookahead.ask_next(state.registered, former.until)
+        elif state.registered.asks_after_each_run and self._dispatcher.is_idle(job.key):
+            state.question = self._lookahead.ask_next(state.registered, state.mark)
+
+    def _act_on(self, state: JobState, verdict: Verdict, now: datetime) -> None:
+        for gap in verdict.decision.gaps:
+            self._say_gap(state, gap, now)
+        try:
+            self._dispatcher.carry_out(state.registered, verdict)
+        except StoreError as error:
+            self._store_failed(error)
 
     # -- what goes wrong
 
-    def _set_aside(self, timer: _Timer, error: BrokenNextError) -> None:
-        timer.failures += 1
-        seconds = _backoff(timer.failures, _LONGEST_BACKOFF)
-        job = timer.registered.job
-        heapq.heappush(self._ask_again, (self._clock.monotonic() + seconds, job.key, timer))
+    def _set_aside(self, state: JobState, error: BrokenNextError) -> None:
+        state.failures += 1
+        seconds = _backoff(state.failures, _LONGEST_BACKOFF)
+        job = state.registered.job
+        state.due = None
+        heapq.heappush(self._ask_again, (self._clock.monotonic() + seconds, job.key, state))
         _log.error("Next function failed", job=job.name, job_key=job.key, problem=error.problem, ask_again_s=seconds)
         if self._publish.is_heard:
             self._publish(JobBroken(job.key, error.problem))
@@ -322,9 +513,9 @@ class Engine:
     def _ask_broken_again(self) -> float | None:
         now = self._clock.monotonic()
         while self._ask_again and self._ask_again[0][0] <= now:
-            timer = heapq.heappop(self._ask_again)[2]
-            if timer.due is None and not timer.question:
-                timer.question = self._lookahead.ask_next(timer.registered, timer.mark)
+            state = heapq.heappop(self._ask_again)[2]
+            if state.due is None and not state.question:
+                state.question = self._lookahead.ask_next(state.registered, state.mark)
         return self._ask_again[0][0] - now if self._ask_again else None
 
     def _store_failed(self, error: StoreError) -> None:
@@ -335,11 +526,13 @@ class Engine:
 
     # -- small things
 
-    def _push(self, timer: _Timer) -> None:
-        if timer.due is not None:  # jobs due at one instant go by key
-            heapq.heappush(self._heap, (timer.due, timer.registered.job.key, timer))
+    def _push(self, state: JobState) -> None:
+        if state.due is not None:  # jobs due at one instant go by key
+            key = state.registered.job.key
+            due = state.due + self._lags[key] if key in self._lags else state.due
+            heapq.heappush(self._heap, (due, key, state))
 
-    def _remember_next(self, next_fire_times: dict[str, datetime | None]) -> None:
+    def _remember_next(self, next_fire_times: Mapping[str, datetime | None]) -> None:
         if not next_fire_times:
             return
         try:
@@ -347,37 +540,42 @@ class Engine:
         except StoreError as error:  # they are worked out again at the next start
             _log.error("Next fire times not recorded", problem=str(error), jobs=len(next_fire_times))
 
-    def _say(self, event: str, timer: _Timer) -> None:
-        if _level.isEnabledFor(logging.INFO):
-            _log.info(event, job=timer.registered.job.name, job_key=timer.registered.job.key)
+    def _iso(self, instant: datetime) -> str:
+        return instant.astimezone(self._zone).isoformat()
 
-    def _say_next(self, timer: _Timer) -> None:
-        if timer.due is not None and _level.isEnabledFor(logging.INFO):
-            job = timer.registered.job
-            _log.info(
-                "Next run scheduled",
-                job=job.name,
-                job_key=job.key,
-                nextRun=timer.due.astimezone(self._zone).isoformat(),
-            )
+    def _say(self, event: str, state: JobState) -> None:
+        if _stdlib_log.isEnabledFor(logging.INFO):
+            _log.info(event, job=state.registered.job.name, job_key=state.registered.job.key)
 
-    def _say_gap(self, timer: _Timer, gap: Gap, now: datetime) -> None:
-        job = timer.registered.job
+    def _say_next(self, state: JobState) -> None:
+        if state.due is not None and _stdlib_log.isEnabledFor(logging.INFO):
+            job = state.registered.job
+            _log.info("Next run scheduled", job=job.name, job_key=job.key, nextRun=self._iso(state.due))
+
+    def _say_gap(self, state: JobState, gap: Gap, now: datetime) -> None:
+        job = state.registered.job
         level = logging.INFO if now - gap.first <= ON_TIME else logging.WARNING
-        if _level.isEnabledFor(level):
+        if _stdlib_log.isEnabledFor(level):
             _log.log(
                 level,
                 "Fire times not run",
                 job=job.name,
                 job_key=job.key,
                 reason=gap.reason.value,
-                first=gap.first.astimezone(self._zone).isoformat(),
-                last=gap.last.astimezone(self._zone).isoformat(),
+                first=self._iso(gap.first),
+                last=self._iso(gap.last),
                 count=gap.count,
                 detail=gap.detail,
             )
         if self._publish.is_heard:
             self._publish(FireTimesNotRun(gap))
+
+
+_NO_LAG = timedelta(0)
+
+
+def _never(_: object) -> None:
+    """Stand in for the run function of a job whose plugin is not there."""
 
 
 def _backoff(failures: int, longest: float) -> float:
@@ -388,8 +586,4 @@ def _backoff(failures: int, longest: float) -> float:
 def _broken(error: Exception) -> BrokenNextError:
     if isinstance(error, BrokenNextError):
         return error
-    return BrokenNextError(f"the next function raised {summarize_error(error)}")
-
-
-def _only(due: datetime) -> Stretch:
-    return Stretch(due, due, None, 0, None)
+    return BrokenNextError("the next function raised {summarize_error(error)}")

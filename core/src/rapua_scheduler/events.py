@@ -57,5 +57,18 @@ class JobBroken:
     problem: str
 
 
-Event = HostStarted | HostStopping | RunStarted | RunFinished | FireTimesNotRun | JobBroken
+@frozen
+class JobPaused:
+    """The host has paused a job by itself; an operator resumes it.
+
+    Attributes:
+        job_key: The job.
+        reason: Why.
+    """
+
+    job_key: str
+    reason: str
+
+
+Event = HostStarted | HostStopping | RunStarted | RunFinished | FireTimesNotRun | JobBroken | JobPaused
 """Anything that `on_event` may be handed; more kinds may come."""

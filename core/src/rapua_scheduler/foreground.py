@@ -8,13 +8,13 @@ from datetime import datetime, timedelta, tzinfo
 from rapua_scheduler.clock import Clock
 from rapua_scheduler.errors import RapuaSchedulerError
 from rapua_scheduler.executors.pools import ExecutorPools
+from rapua_scheduler.fire_times import fire_key as key_of
+from rapua_scheduler.fire_times import is_fire_time
 from rapua_scheduler.observers import Observers
-from rapua_scheduler.planner import fire_key as key_of
-from rapua_scheduler.planner import is_fire_time
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Run, RunStatus, Trigger
 from rapua_scheduler.run_ids import RunIds
-from rapua_scheduler.runner import Runner
+from rapua_scheduler.runner import Attempt, Runner
 from rapua_scheduler.schedules import instant_key
 from rapua_scheduler.store.port import Store
 
@@ -94,7 +94,7 @@ class ForegroundRun:
         self._pools.close()
         return self._recorded(run)
 
-    def _end(self, _: str) -> None:
+    def _end(self, _: Attempt) -> None:
         self._ended = True
         self._wakeup.set()
 

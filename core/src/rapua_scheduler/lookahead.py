@@ -1,43 +1,46 @@
-"""Ask next functions that are not built in, in threads of their own, so that none delays the host."""
+"""Ask what plugins know - next functions, what is done - in threads of their own, so that none delays the host."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from rapua_scheduler.clock import Clock
 from rapua_scheduler.errors import BrokenNextError
 from rapua_scheduler.executors.port import Executor
+from rapua_scheduler.fire_times import Survey, first_after, first_pending, survey
 from rapua_scheduler.job import takes_after
 from rapua_scheduler.outcomes import summarize_error
-from rapua_scheduler.planner import Stretch, first_after, first_pending, survey
 from rapua_scheduler.registry import RegisteredJob
+from rapua_scheduler.run import Window
 
 PATIENCE = 5.0
 """Seconds that a next function, or a survey of many fire times, may take."""
 
 _LOOK_EVERY = 1.0
-_Look = Callable[[Callable[[], bool]], tuple[datetime | None, Stretch | None]]
+_Look = Callable[[Callable[[], bool]], "Answer"]
 
 
 @frozen
 class Answer:
-    """What a next function said.
+    """What a job's function said.
 
     Attributes:
         job_key: The job.
         question: The number that `ask` gave the question.
         next: The next fire time in UTC, when that was the question.
-        stretch: The fire times that have come, when those were the question.
+        survey: The fire times that have come, when those were the question.
+        is_done: Whether the effect is complete, when that was the question; None if that is not known.
         error: Why there is no answer.
     """
 
     job_key: str
-    question: int
+    question: int = 0
     next: datetime | None = None
-    stretch: Stretch | None = None
+    survey: Survey | None = None
+    is_done: bool | None = None
     error: BrokenNextError | None = None
 
 
@@ -70,19 +73,32 @@ class Lookahead:
 
     def ask_next(self, registered: RegisteredJob, after: datetime) -> int:
         """Ask for the first fire time later than *after*; a function without argument gets none."""
-        next_function = registered.job.next
-        if takes_after(next_function):
-            return self._ask(registered, lambda _: (first_after(next_function, after, self._zone), None))
-        return self._ask(registered, lambda _: (first_pending(next_function, self._clock.now()), None))
+        job = registered.job
+        if takes_after(job.next):
+            return self._ask(registered, lambda _: Answer(job.key, next=first_after(job.next, after, self._zone)))
+        return self._ask(registered, lambda _: Answer(job.key, next=first_pending(job.next, self._clock.now())))
 
-    def ask_stretch(self, registered: RegisteredJob, due: datetime, now: datetime) -> int:
+    def ask_survey(
+        self, registered: RegisteredJob, due: datetime, now: datetime, *, keep: int, windows: Sequence[Window]
+    ) -> int:
         """Ask for the fire times from *due* up to *now*."""
-        next_function = registered.job.next
+        job = registered.job
 
-        def look(enough: Callable[[], bool]) -> tuple[None, Stretch]:
-            return None, survey(next_function, due, now, self._zone, enough=enough)
+        def look(enough: Callable[[], bool]) -> Answer:
+            found = survey(job.next, due, now, self._zone, keep=keep, windows=windows, enough=enough)
+            return Answer(job.key, survey=found)
 
         return self._ask(registered, look)
+
+    def ask_is_done(self, registered: RegisteredJob, fire_time: datetime) -> int:
+        """Ask whether the effect of a fire time is complete."""
+        job = registered.job
+
+        def look(_: Callable[[], bool]) -> Answer:
+            said = None if job.is_done is None else job.is_done(fire_time.astimezone(self._zone))
+            return Answer(job.key, is_done=None if said is None else bool(said))
+
+        return self._ask(registered, look, subject="is_done")
 
     def tick(self) -> float | None:
         """Give up on functions that take too long.
@@ -94,15 +110,15 @@ class Lookahead:
         for question in [question for question in list(self._executing) if now >= question.deadline]:
             self._hanging.add(question.job_key)
             question.executor.write_off(question)
-            question.fail(f"the next function had not returned after {PATIENCE:g} s; it must be quick and pure")
+            question.fail(f"{question.subject} had not returned after {PATIENCE:g} s; it must be quick and pure")
         return _LOOK_EVERY if self._open else None
 
-    def _ask(self, registered: RegisteredJob, look: _Look) -> int:
+    def _ask(self, registered: RegisteredJob, look: _Look, subject: str = "the next function") -> int:
         self._asked += 1
-        question = _Question(self, self._find_helper(registered), registered.job.key, self._asked, look)
+        question = _Question(self, self._find_helper(registered), registered.job.key, self._asked, look, subject)
         self._open[question.number] = question
         if registered.job.key in self._hanging:  # one thread is enough to wait for it
-            question.fail("the next function has still not returned")
+            question.fail(f"{question.subject} has still not returned")
         else:
             question.executor.submit(question)
         return question.number
@@ -128,11 +144,14 @@ class Lookahead:
 
 
 class _Question:
-    """One call of a next function, as work for an executor."""
+    """One call of a job's function, as work for an executor."""
 
-    __slots__ = ("_look", "_lookahead", "deadline", "executor", "job_key", "number")
+    __slots__ = ("_look", "_lookahead", "deadline", "executor", "job_key", "number", "subject")
 
-    def __init__(self, lookahead: Lookahead, executor: Executor, job_key: str, number: int, look: _Look) -> None:
+    def __init__(
+        self, lookahead: Lookahead, executor: Executor, job_key: str, number: int, look: _Look, subject: str
+    ) -> None:
+        self.subject = subject
         self._lookahead = lookahead
         self._look = look
         self.executor = executor
@@ -140,13 +159,16 @@ class _Question:
         self.number = number
         self.deadline = 0.0
 
+    @property
+    def assignment(self) -> None:
+        return None
+
     def begin(self) -> bool:
         self._lookahead.begin(self)
         return True
 
     def call(self) -> Answer:
-        fire_time, stretch = self._look(lambda: self._lookahead.is_half_over(self))
-        return Answer(self.job_key, self.number, next=fire_time, stretch=stretch)
+        return evolve(self._look(lambda: self._lookahead.is_half_over(self)), question=self.number)
 
     def end(self, returned: object, error: BaseException | None) -> None:
         self._lookahead.note_end(self)
@@ -155,7 +177,7 @@ class _Question:
         elif isinstance(error, BrokenNextError):
             self.fail(error.problem)
         elif error is not None:
-            self.fail(f"the next function raised {summarize_error(error)}")
+            self.fail(f"{self.subject} raised {summarize_error(error)}")
 
     def fail(self, problem: str) -> None:
         self._lookahead.close(self, Answer(self.job_key, self.number, error=BrokenNextError(problem)))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from attrs import frozen
 
 from rapua_scheduler.errors import DuplicateJobError, UnknownJobError
-from rapua_scheduler.job import Job
+from rapua_scheduler.job import Job, takes_after
 from rapua_scheduler.schedules import BuiltInSchedule
 
 
@@ -28,6 +28,11 @@ class RegisteredJob:
     distribution: str = ""
     version: str = ""
     memory_limit: int | None = None
+
+    @property
+    def asks_after_each_run(self) -> bool:
+        """Whether its next function takes no argument, and is asked at start and after each run."""
+        return not takes_after(self.job.next)
 
     @property
     def schedule(self) -> str:

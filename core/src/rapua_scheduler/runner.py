@@ -7,7 +7,7 @@ import inspect
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta, tzinfo
 from typing import Protocol
@@ -18,16 +18,22 @@ from rapua_scheduler.clock import Clock
 from rapua_scheduler.context import Cancellation, JobContext
 from rapua_scheduler.errors import JobCancelled
 from rapua_scheduler.events import Event, RunFinished, RunStarted
-from rapua_scheduler.executors.port import Executor
+from rapua_scheduler.executors.port import Assignment, Executor
 from rapua_scheduler.job import is_async
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import describe_error, plain_result, summarize_error
+from rapua_scheduler.planner import retry_delay
+from rapua_scheduler.policy import Retry
+from rapua_scheduler.recorder import Recorder
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import Outcome, Run, RunStatus
+from rapua_scheduler.run import LogLine, Outcome, Run, RunStatus
 from rapua_scheduler.store.port import Store
 
 RECORD_AGAIN_AFTER = 1.0
 """Seconds after which an outcome that the store refused is handed to it again."""
+
+REPORT_EVERY = 1.0
+"""Seconds between two looks at what executing attempts say of themselves."""
 
 RECORD_WITHIN = 10.0
 """Seconds that `stop` waits for the store to record the last outcomes."""
@@ -37,9 +43,13 @@ _LEVELS = {
     RunStatus.CANCELLED: logging.WARNING,
     RunStatus.INTERRUPTED: logging.WARNING,
 }
+ONCE = Retry()
+"""No attempt but the first."""
+
+_TRIED_AGAIN = {RunStatus.FAILED, RunStatus.TIMED_OUT}
 _log = get_logger("rapua_scheduler.runner")
-_job_log = get_logger("rapua_scheduler.job")
-_level = logging.getLogger("rapua_scheduler.runner")
+_JOB_LOGGER = "rapua_scheduler.job"
+_stdlib_log = logging.getLogger("rapua_scheduler.runner")
 
 
 class Publish(Protocol):
@@ -66,12 +76,16 @@ class Attempt:
     It comes to its end twice: its outcome is *settled* (the job returned, timed out, or was given
     up at shutdown; the first counts) and its thread or task is *released*. Only when both have
     happened may the job run again.
+
+    Attributes:
+        again_in: After how long the run is to be tried again; None if this was its last attempt.
     """
 
     __slots__ = (
         "_halfway",
         "_runner",
         "_settled",
+        "again_in",
         "cancel_status",
         "cancellation",
         "context",
@@ -80,7 +94,9 @@ class Attempt:
         "executor",
         "on_end",
         "outcome",
+        "recorder",
         "registered",
+        "retry",
         "run",
     )
 
@@ -89,8 +105,9 @@ class Attempt:
         runner: Runner,
         registered: RegisteredJob,
         run: Run,
-        on_end: Callable[[str], None],
+        on_end: Callable[[Attempt], None],
         *,
+        retry: Retry,
         dry_run: bool,
     ) -> None:
         self._runner = runner
@@ -106,6 +123,9 @@ class Attempt:
         self.context: JobContext | None = None
         self.deadline: float | None = None
         self.outcome: Outcome | None = None
+        self.retry = retry
+        self.again_in: timedelta | None = None
+        self.recorder: Recorder | None = None
 
     def settle_once(self) -> bool:
         """Tell whether the caller is the first to settle the outcome."""
@@ -119,7 +139,12 @@ class Attempt:
     def arrive(self) -> None:
         """Note that one of two ends, recorded and released, is reached; the second tells the engine."""
         if not self._halfway.acquire(blocking=False):
-            self.on_end(self.run.job_key)
+            self.on_end(self)
+
+    @property
+    def assignment(self) -> Assignment:
+        """What an executor outside this process needs to know; once the attempt has begun."""
+        return self._runner.assignment_of(self)
 
     def begin(self) -> bool:
         """Make the context and start the clock of the timeout; called by the executor."""
@@ -159,8 +184,9 @@ class Runner:
         self._active: dict[str, Attempt] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._new_deadlines: deque[Attempt] = deque()
-        self._unrecorded: deque[tuple[Attempt, Outcome]] = deque()
+        self._unrecorded: deque[tuple[Attempt, Outcome, Sequence[LogLine]]] = deque()
         self._record_again_at = 0.0
+        self._report_at = 0.0
         self._all_settled = threading.Event()
         self._is_grace_cut = False
         self._recording: set[str] = set()
@@ -168,18 +194,25 @@ class Runner:
         self.wake: Callable[[], None] = lambda: None
 
     def start(
-        self, registered: RegisteredJob, run: Run, on_end: Callable[[str], None], *, dry_run: bool = False
+        self,
+        registered: RegisteredJob,
+        run: Run,
+        on_end: Callable[[Attempt], None],
+        *,
+        retry: Retry = ONCE,
+        dry_run: bool = False,
     ) -> None:
-        """Execute a run that has been claimed.
+        """Execute an attempt at a run, which is recorded as running.
 
         Args:
             registered: The job.
-            run: The claimed run.
-            on_end: Called with the job's key, from any thread, once the outcome is recorded and
-                nothing of the attempt executes any more.
+            run: The run.
+            on_end: Called with the attempt, from any thread, once the outcome is recorded and nothing of
+                it executes any more.
+            retry: Whether there may be another attempt if this one fails.
             dry_run: Whether the job must stop short of every effect.
         """
-        attempt = Attempt(self, registered, run, on_end, dry_run=dry_run)
+        attempt = Attempt(self, registered, run, on_end, retry=retry, dry_run=dry_run)
         self._active[run.run_id] = attempt
         if self._publish.is_heard:
             self._publish(RunStarted(run))
@@ -189,6 +222,19 @@ class Runner:
         except Exception as error:  # the system has no thread or descriptor left; others may go on
             self._settle(attempt, Outcome(RunStatus.FAILED, self._clock.now(), error=describe_error(error)))
             attempt.arrive()
+
+    def cancel(self, run_id: str, reason: str) -> bool:
+        """Tell a run that executes to stop; False if it does not.
+
+        Args:
+            run_id: The run.
+            reason: Why, for a person.
+        """
+        attempt = self._active.get(run_id)
+        if attempt is None:
+            return False
+        self._cancel(attempt, RunStatus.CANCELLED, reason)
+        return True
 
     def tick(self) -> float | None:
         """Time out what is over its time, and hand refused outcomes to the store again.
@@ -207,6 +253,9 @@ class Runner:
         if self._unrecorded and now >= self._record_again_at:
             self._record_again_at = now + RECORD_AGAIN_AFTER
             self._record_again()
+        if now >= self._report_at:
+            self._report_at = now + REPORT_EVERY
+            self._pass_on()
         waits = [self._deadlines[0][0] - now] if self._deadlines else []
         if self._unrecorded:
             waits.append(self._record_again_at - now)
@@ -246,6 +295,22 @@ class Runner:
 
     # -- called by attempts, in executors' threads
 
+    def assignment_of(self, attempt: Attempt) -> Assignment:
+        """Return what *attempt* is, for an executor that has it carried out elsewhere."""
+        recorder = attempt.recorder or Recorder(self._clock, attempt.run.attempt)
+        now = self._clock.monotonic()
+        return Assignment(
+            attempt.registered,
+            attempt.run,
+            attempt.dry_run,
+            self._clock.now(),
+            None if attempt.deadline is None else max(0.0, attempt.deadline - now),
+            attempt.cancellation,
+            lambda: self._store.last_success(attempt.run.job_key),
+            recorder.progress,
+            recorder.add,
+        )
+
     def begin(self, attempt: Attempt) -> bool:
         """Prepare *attempt* for execution; False if it was settled while it waited for its turn."""
         if attempt.is_settled:
@@ -256,19 +321,21 @@ class Runner:
             attempt.deadline = self._clock.monotonic() + job.timeout.total_seconds()
             self._new_deadlines.append(attempt)
             self.wake()
+        recorder = attempt.recorder = Recorder(self._clock, run.attempt)
         attempt.context = JobContext(
             run,
             fire_time=run.fire_time.astimezone(self._zone),
             clock=self._clock,
             cancellation=attempt.cancellation,
-            make_log=lambda: _job_log.bind(
-                job=job.name, job_key=run.job_key, run_id=run.run_id, plugin=attempt.registered.plugin
+            make_log=lambda: recorder.logger(
+                _JOB_LOGGER, job=job.name, job_key=run.job_key, run_id=run.run_id, plugin=attempt.registered.plugin
             ),
             find_last_success=lambda: self._store.last_success(run.job_key),
             deadline=attempt.deadline,
             dry_run=attempt.dry_run,
+            on_progress=recorder.progress,
         )
-        if _level.isEnabledFor(logging.INFO):
+        if _stdlib_log.isEnabledFor(logging.INFO):
             with suppress(Exception):  # a log must not keep a job from running
                 _log.info("Executing job", job=job.name, job_key=run.job_key, run_id=run.run_id, attempt=run.attempt)
         return True
@@ -298,10 +365,12 @@ class Runner:
         return Outcome(RunStatus.FAILED, at, error=describe_error(error))
 
     def _time_out(self, attempt: Attempt) -> None:
-        timeout = attempt.registered.job.timeout
-        reason = f"timed out after {timeout}"
-        self._cancel(attempt, RunStatus.TIMED_OUT, reason)
-        self._settle(attempt, Outcome(RunStatus.TIMED_OUT, self._clock.now(), error=reason))
+        reason = f"timed out after {attempt.registered.job.timeout}"
+        if attempt.cancellation.is_set:
+            reason = f"{attempt.cancellation.reason}, and {reason}"
+        else:
+            self._cancel(attempt, RunStatus.TIMED_OUT, reason)
+        self._settle(attempt, Outcome(attempt.cancel_status, self._clock.now(), error=reason))
         if attempt.executor is not None:
             attempt.executor.write_off(attempt)
 
@@ -314,17 +383,42 @@ class Runner:
     def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         if not attempt.settle_once():
             return
-        self._record(attempt, outcome)
+        attempt.outcome = outcome
+        if outcome.status in _TRIED_AGAIN and not self._is_told_to_stop(attempt):
+            attempt.again_in = retry_delay(attempt.retry, attempt.run)
+        self._record(attempt, outcome, self._last_words(attempt))
         self._active.pop(attempt.run.run_id, None)
         if not self._active:
             self._all_settled.set()
         with suppress(Exception):  # the application's log handlers may raise; the run has ended all the same
             self._report(attempt, outcome)
 
+    def _pass_on(self) -> None:
+        """Have the store keep what executing attempts have said of themselves since the last time."""
+        for attempt in list(self._active.values()):
+            said = None if attempt.recorder is None else attempt.recorder.drain()
+            if said is not None:
+                lines, done, total = said
+                self._store.report(attempt.run.run_id, attempt.run.attempt, done=done, total=total, log=lines)
+
+    def _last_words(self, attempt: Attempt) -> Sequence[LogLine]:
+        """Return the lines of an attempt that has ended which are not stored yet; has its progress stored."""
+        said = None if attempt.recorder is None else attempt.recorder.drain(is_last=True)
+        if said is None:
+            return ()
+        lines, done, total = said
+        if done is not None:
+            self._store.report(attempt.run.run_id, attempt.run.attempt, done=done, total=total, log=())
+        return lines
+
+    @staticmethod
+    def _is_told_to_stop(attempt: Attempt) -> bool:
+        return attempt.cancellation.is_set and attempt.cancel_status is not RunStatus.TIMED_OUT
+
     def _report(self, attempt: Attempt, outcome: Outcome) -> None:
         succeeded = outcome.status is RunStatus.SUCCEEDED
         level = _LEVELS.get(outcome.status, logging.ERROR)
-        if not _level.isEnabledFor(level):
+        if not _stdlib_log.isEnabledFor(level):
             return
         run = attempt.run
         fields: dict[str, object] = {
@@ -340,16 +434,18 @@ class Runner:
             *_, summary = (outcome.error or "").splitlines() or [""]
             if summary != outcome.error:
                 fields["exception"] = outcome.error
+            if attempt.again_in is not None:
+                fields["again_in_s"] = round(attempt.again_in.total_seconds(), 3)
             _log.log(level, "Job execution", **fields, error=summary)
 
     def _record_again(self) -> None:
         for _ in range(len(self._unrecorded)):
             self._record(*self._unrecorded.popleft())
 
-    def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _record(self, attempt: Attempt, outcome: Outcome, lines: Sequence[LogLine]) -> None:
         def then(error: Exception | None, accepted: bool) -> None:
             if error is not None:
-                self._unrecorded.append((attempt, outcome))
+                self._unrecorded.append((attempt, outcome, lines))
                 _log.error("Outcome not recorded", run_id=attempt.run.run_id, problem=summarize_error(error))
                 self.wake()
                 return
@@ -371,7 +467,9 @@ class Runner:
             attempt.arrive()
 
         self._recording.add(attempt.run.run_id)
-        self._store.finish(attempt.run.run_id, attempt.run.attempt, outcome, then)
+        self._store.finish(
+            attempt.run.run_id, attempt.run.attempt, outcome, then, again=attempt.again_in is not None, log=lines
+        )
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rapua_scheduler.clock import Clock, SystemClock
+from rapua_scheduler.clock_watch import ClockWatch
 from rapua_scheduler.engine import Engine
 from rapua_scheduler.events import Event, HostStarted, HostStopping
 from rapua_scheduler.executors.pools import ExecutorPools
@@ -20,10 +21,12 @@ from rapua_scheduler.lookahead import Answer, Lookahead
 from rapua_scheduler.observers import Observers
 from rapua_scheduler.outcomes import describe_error, summarize_error
 from rapua_scheduler.registry import RegisteredJob, Registry
+from rapua_scheduler.run import Run, Trigger
 from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Runner
+from rapua_scheduler.schedules import instant_key
 from rapua_scheduler.store.memory import MemoryStore
-from rapua_scheduler.store.port import Store
+from rapua_scheduler.store.port import Store, StoredJob
 from rapua_scheduler.store.sqlite import SqliteStore
 
 _OBSERVERS_GRACE = 2.0
@@ -54,6 +57,7 @@ class Scheduler:
         shutdown_grace: timedelta = timedelta(seconds=30),
         observers: Mapping[str, Callable[[Event], object]] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
+        adopt_from: datetime | None = None,
     ) -> None:
         """Make a scheduler without jobs.
 
@@ -68,6 +72,8 @@ class Scheduler:
             observers: Called with every `Event`, by a name of your choice.
             on_failure: Called, in the scheduler's thread, if the scheduler itself fails, which is a
                 defect of it and not of a job; nothing starts any more. Logged in any case.
+            adopt_from: From when on to make up the fire times of a job that is seen for the first time,
+                aware; by default there is nothing to make up for one.
 
         Raises:
             ValueError: No zone has that name.
@@ -83,6 +89,7 @@ class Scheduler:
         self._registry = Registry()
         self._observers = Observers(observers or {})
         self._pools = ExecutorPools()
+        self._run_ids = RunIds()
         self._runner = Runner(self._store, self._clock, self._pools.of_job, zone=self._zone, publish=self._observers)
         self._engine = Engine(
             self._store,
@@ -91,7 +98,9 @@ class Scheduler:
             zone=self._zone,
             publish=self._observers,
             lookahead=self._make_lookahead,
-            new_run_id=RunIds().new,
+            new_run_id=self._run_ids.new,
+            clock_watch=ClockWatch(self._store, self._clock),
+            adopt_from=adopt_from,
         )
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -136,6 +145,58 @@ class Scheduler:
             self._engine.add(added)
             if self._thread is not None:
                 self._pools.prepare(added)
+
+    def add_absent(self, jobs: Iterable[StoredJob]) -> None:
+        """Record the fire times of jobs that the store knows, and whose plugins are not there."""
+        self._engine.add_absent(jobs)
+
+    def trigger(self, job_key: str) -> str:
+        """Run a job now, as soon as it is its turn; it consumes no fire time.
+
+        Returns:
+            The id of the run.
+
+        Raises:
+            UnknownJobError: No job has this key.
+            StoreError: It could not be recorded; it will not run.
+        """
+        self._registry.find(job_key)
+        now = self._clock.now()
+        run = Run(self._run_ids.new(now), job_key, now, instant_key(now), Trigger.MANUAL)
+        self._store.enqueue([run])
+        self._engine.wake()
+        return run.run_id
+
+    def cancel(self, run_id: str) -> bool:
+        """Cancel a run, whether it executes or waits; False if it has ended, or does not exist."""
+        is_asked = self._store.request_cancel(run_id, "the application")
+        self._engine.wake()
+        return is_asked
+
+    def pause(self, job_key: str, reason: str) -> bool:
+        """Start no more scheduled runs of a job; False if it is paused already.
+
+        Raises:
+            UnknownJobError: No such job was ever started.
+        """
+        is_new = self._store.pause(job_key, self._clock.now(), reason, "the application")
+        self._engine.wake()
+        return is_new
+
+    def resume(self, job_key: str) -> bool:
+        """Let a paused job run again, from its next fire time on; False if it is not paused.
+
+        Raises:
+            UnknownJobError: No such job was ever started.
+        """
+        was_paused = self._store.resume(job_key, self._clock.now())
+        self._engine.wake()
+        return was_paused
+
+    def release(self) -> None:
+        """Say that the clock is right, after everything was held because it had jumped ahead."""
+        self._store.release(self._clock.now())
+        self._engine.wake()
 
     def start(self) -> None:
         """Record the jobs and start to run them, in threads.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
+from rapua_scheduler.clock_watch import ClockWatch
 from rapua_scheduler.engine import Engine
 from rapua_scheduler.events import Event
 from rapua_scheduler.executors.inline import InlineExecutor
@@ -81,7 +82,9 @@ class VirtualScheduler:
             publish=publish,
             lookahead=lambda deliver: Lookahead(self.clock, timezone, lambda _: executor, deliver),
             new_run_id=RunIds().new,
+            clock_watch=ClockWatch(self.store, self.clock, earliest=None),
             longest_wait=_A_DAY,  # on this clock nothing passes unseen
+            look_every=_A_DAY,
         )
 
     def add_job(self, name: str, run: RunFunction, next: NextFunction, **policies: Any) -> Job:  # noqa: A002

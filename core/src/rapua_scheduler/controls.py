@@ -1,0 +1,64 @@
+"""What operators have said, as the host last saw it in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from rapua_scheduler.run import Window, WindowKind
+from rapua_scheduler.store.port import Store
+
+
+class Controls:
+    """The windows of all jobs, read again whenever the store says that there is news.
+
+    Belongs to the timing thread.
+
+    Attributes:
+        paused: Keys of the jobs that are paused now.
+        is_held: Whether nothing may start until a release.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._word: int | None = None
+        self._windows: Mapping[str, list[Window]] = {}
+        self.paused: frozenset[str] = frozenset()
+        self.is_held = False
+
+    def has_news(self) -> bool:
+        """Tell whether anything was said since the last `read`.
+
+        Raises:
+            StoreError: The store cannot be asked.
+        """
+        return self._store.word() != self._word
+
+    def read(self, since: datetime) -> None:
+        """Read what holds.
+
+        Args:
+            since: Windows that ended earlier are of no interest any more.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        word = self._store.word()
+        windows: dict[str, list[Window]] = {}
+        for window in self._store.windows(since=since):
+            windows.setdefault(window.job_key, []).append(window)
+        self._windows = windows
+        self.paused = frozenset(
+            window.job_key
+            for of_job in windows.values()
+            for window in of_job
+            if window.kind is WindowKind.PAUSED and window.until is None
+        )
+        self.is_held = any(window.until is None for window in windows.get("", ()))
+        self._word = word
+
+    def windows_of(self, job_key: str) -> tuple[Window, ...]:
+        """Return the windows that decide what becomes of a job's fire times."""
+        if not self._windows:
+            return ()
+        return (*self._windows.get(job_key, ()), *self._windows.get("", ()))
