@@ -248,17 +248,6 @@ def test_another_store_in_its_place_is_refused(path: Path) -> None:
     assert "put the right file back" in problem
 
 
-def test_a_backup_of_the_same_store_is_opened(path: Path) -> None:
-    filled(path, runs=3)
-    backup = path.read_bytes()
-    with closing(SqliteStore.open(path, create=False)) as store:
-        store.decide([to_run(99)])
-    path.write_bytes(backup)
-
-    with closing(SqliteStore.open(path, create=False)) as store:
-        assert len(store.runs()) == 3
-
-
 def test_a_store_without_its_lock_file_gets_a_new_one(path: Path) -> None:
     filled(path)
     text = lock_path(path).read_text()

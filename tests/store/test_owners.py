@@ -137,6 +137,7 @@ def test_an_owner_shares_its_number_with_none_of_the_store_as_it_was_before_a_re
             each.unlink()
         created.unlink()
         created.write_bytes(backup)
+        lock_path(created).write_text(f"rapua-scheduler store {_id_of(created)}\n")  # and none of its changes missed
 
         with closing(SqliteStore.open(created, create=False)) as store:
             store.declare([some_job()], START)
@@ -237,4 +238,4 @@ def _fork(act: Callable[[], bytes], write: int) -> int:
 
 
 def _id_of(path: Path) -> str:
-    return lock_path(path).read_text().split()[-1]
+    return lock_path(path).read_text().splitlines()[0].split()[-1]

@@ -1,4 +1,4 @@
-"""The lock file beside a store: whose store it is, which openings live, and which is the host's.
+"""The lock file beside a store: whose store it is, what it has noted, which openings live, and which is the host's.
 
 Its locks are the operating system's, so they end with their process, however that ends. Of such locks
 POSIX says that they belong to the process, and that closing *any* descriptor of the file drops all of
@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -22,6 +23,8 @@ HOST = 0
 
 _HELD_ELSEWHERE = {errno.EACCES, errno.EAGAIN}
 _LONGEST_TEXT = 200
+_NOTE = b"commits %020d\n"
+_NOTED = re.compile(rb"[^\n]*\ncommits (\d{20})\n")
 
 _registry_lock = threading.RLock()
 _registry: dict[Path, LockFile] = {}
@@ -39,6 +42,7 @@ class LockFile:
         """Use `share`; there must be one of these a file."""
         self._store = store
         self._descriptor = descriptor
+        self._first_line = b""
         self._held: set[int] = set()
         self._users = 0
 
@@ -72,6 +76,20 @@ class LockFile:
                 if _registry.get(self._store) is self:
                     del _registry[self._store]
                 os.close(self._descriptor)
+
+    def noted(self) -> int:
+        """Return the highest number of commits that was noted; 0 if none was."""
+        with _registry_lock:
+            return _number_in(self._text())
+
+    def note(self, commits: int) -> None:
+        """Note that the store has had so many commits, unless more are noted already.
+
+        What cannot be noted is left: the commit is durable all the same.
+        """
+        with _registry_lock, contextlib.suppress(OSError):
+            if self._users and commits > _number_in(self._text()):
+                os.pwrite(self._descriptor, self._first_line + _NOTE % commits, 0)
 
     def lock(self, byte: int) -> bool:
         """Lock *byte* until `unlock` or the end of this process; False if somebody, here or elsewhere, has."""
@@ -119,17 +137,37 @@ class LockFile:
         here = os.fstat(self._descriptor)
         if there is None or (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
             raise StoreError(self._store, f"its lock file {path} was deleted while in use; start this process anew")
-        expected = f"rapua-scheduler store {store_id}\n".encode()
-        text = os.pread(self._descriptor, _LONGEST_TEXT, 0)
-        if text == expected:
+        expected = self._first_line = f"rapua-scheduler store {store_id}\n".encode()
+        text = self._text()
+        if text.startswith(expected):
             return
-        if not expected.startswith(text):  # not merely new, or cut off by a crash
+        if not expected.startswith(text.rstrip(b"\0")):  # not merely new, or cut off by a crash
             raise StoreError(
                 self._store,
                 f"is not the store that its lock file {path} belongs to; put the right file back, or, if this one is "
                 "to take its place, stop everything that uses either and delete the lock file",
             )
         os.pwrite(self._descriptor, expected, 0)
+
+    def _text(self) -> bytes:
+        return os.pread(self._descriptor, _LONGEST_TEXT, 0)
+
+
+def noted_beside(store: Path) -> int:
+    """Return the number of commits that the lock file of the store at *store* has noted; 0 if there is none."""
+    with _registry_lock:
+        shared = _registry.get(store)
+        if shared is not None:
+            return shared.noted()
+        try:
+            return _number_in(lock_path(store).read_bytes())  # no lock of this process is on it: it would be shared
+        except OSError:
+            return 0
+
+
+def _number_in(text: bytes) -> int:
+    found = _NOTED.match(text)
+    return 0 if found is None else int(found[1])
 
 
 def _open(store: Path) -> int:

@@ -20,8 +20,9 @@ from rapua_scheduler.errors import AnotherHostError, StoreError
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Decision, Outcome, Run
 from rapua_scheduler.store import writes
+from rapua_scheduler.store.commits import check_complete
 from rapua_scheduler.store.connections import open_for_reading, open_for_writing, open_second, resolve
-from rapua_scheduler.store.locks import HOST, LockFile
+from rapua_scheduler.store.locks import HOST, LockFile, noted_beside
 from rapua_scheduler.store.port import StoredJob
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.reads import SqliteReader
@@ -73,11 +74,13 @@ class SqliteStore(SqliteReader):
             undo.callback(connection.close)
             locks = LockFile.share(path, store_id)
             undo.callback(locks.leave)
+            noted = locks.noted()
+            locks.note(check_complete(path, connection, noted))
             owner = _become_owner(path, connection, locks, (clock or SystemClock()).now())
             undo.callback(locks.unlock, owner)
             reading = open_second(path)
             undo.callback(reading.close)
-            writer = Writer(path, connection, writes.finish)
+            writer = Writer(path, connection, writes.finish, note_commits=locks.note)
             undo.pop_all()
         return cls(path, reading, _Opening(writer, locks, owner))
 
@@ -92,7 +95,13 @@ class SqliteStore(SqliteReader):
             StoreError: It is missing or cannot be read; says what to do.
         """
         path = resolve(path)
-        return cls(path, open_for_reading(path), None)
+        noted = noted_beside(path)
+        with ExitStack() as undo:
+            connection = open_for_reading(path)
+            undo.callback(connection.close)
+            check_complete(path, connection, noted)
+            undo.pop_all()
+        return cls(path, connection, None)
 
     def become_host(self) -> None:
         """See `Store.become_host`."""

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from rapua_scheduler.errors import StoreError
 from rapua_scheduler.logs import get_logger
+from rapua_scheduler.store.commits import count_commit
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.transactions import savepoint, transaction
 
@@ -75,17 +76,26 @@ class Writer(Generic[P]):
     fails, then so do all.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, record: Record[P]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        record: Record[P],
+        *,
+        note_commits: Callable[[int], None] | None = None,
+    ) -> None:
         """Start the writer's thread.
 
         Args:
             path: The store's file.
             connection: The writer's alone from now on, and closed with it.
             record: Records notes, and returns of each whether it was accepted.
+            note_commits: Told after each commit how many the store has had; None if they are not counted.
         """
         self._path = path
         self._connection = connection
         self._record = record
+        self._note_commits = note_commits
         self._file = _identity(path)
         self._writing = threading.Lock()
         self._gate = threading.Lock()
@@ -169,6 +179,7 @@ class Writer(Generic[P]):
                     for call in calls:
                         self._perform(call)
                     self._perform_notes(notes)
+                commits = 0 if self._note_commits is None else count_commit(self._connection)
         except BaseException as error:
             for call in calls:
                 call.fail(self._as_ours(error))
@@ -176,6 +187,9 @@ class Writer(Generic[P]):
                 note.accepted, note.error = False, self._as_ours(error)
             if not isinstance(error, Exception):
                 raise
+        else:
+            if self._note_commits is not None:
+                self._note_commits(commits)
 
     def _check_file(self) -> None:
         if _identity(self._path) != self._file:
