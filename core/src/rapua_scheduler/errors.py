@@ -175,6 +175,21 @@ class ContextClosedError(RapuaSchedulerError):
         return f"run {self.run_id} has ended; its context cannot be used any more"
 
 
+class JobProcessError(RapuaSchedulerError):
+    """A job that executes in a process of its own raised there, or its process died.
+
+    Attributes:
+        description: What was raised, with its traceback, as described in that process; or how it died.
+    """
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description)
+        self.description = description
+
+    def __str__(self) -> str:
+        return self.description
+
+
 class JobCancelled(BaseException):
     """Raised inside a job by its context once the run is cancelled.
 

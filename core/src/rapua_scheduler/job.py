@@ -49,6 +49,23 @@ def is_async(function: RunFunction) -> bool:
     )
 
 
+def call_run(run: RunFunction, context: object) -> object:
+    """Return what *run* returns, which is a coroutine if it is `async`.
+
+    Raises:
+        TypeError: It has only made a generator or a coroutine that nobody executes.
+        BaseException: Whatever it raises.
+    """
+    returned = run(context)
+    if inspect.isgenerator(returned) or (inspect.iscoroutine(returned) and not is_async(run)):
+        returned.close()
+        raise TypeError(
+            f"run returned a {type(returned).__name__}, which nobody executes; "
+            "write it as `async def`, or as a plain function"
+        )
+    return returned
+
+
 def takes_after(next_function: NextFunction) -> bool:
     """Tell whether *next_function* is called with the last fire time, or with nothing.
 

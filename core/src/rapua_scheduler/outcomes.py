@@ -6,6 +6,7 @@ import math
 import traceback
 from collections.abc import Mapping
 
+from rapua_scheduler.errors import JobProcessError
 from rapua_scheduler.redaction import REDACTED, is_secret, redact
 from rapua_scheduler.run import Scalar
 
@@ -18,7 +19,14 @@ MOST_ENTRIES = 1000
 LONGEST_ERROR = 64 * 1024
 """Characters kept of an error with its traceback."""
 
+LONGEST_DESCRIPTION = LONGEST_ERROR + 1000
+"""Characters kept of an error that another process has described, and cut if it was long."""
+
 _MOST_FRAMES = 50
+
+
+class PlainResult(dict[str, Scalar]):
+    """A result that is plain already, as another process has made it."""
 
 
 def plain_result(returned: object) -> Mapping[str, Scalar] | None:
@@ -28,8 +36,8 @@ def plain_result(returned: object) -> Mapping[str, Scalar] | None:
     truth value nor None is kept as its representation. Long texts and large mappings are cut, and what
     reads like a secret is left out.
     """
-    if returned is None:
-        return None
+    if returned is None or isinstance(returned, PlainResult):
+        return returned
     if isinstance(returned, Mapping):
         try:
             entries = list(returned.items())
@@ -44,6 +52,8 @@ def plain_result(returned: object) -> Mapping[str, Scalar] | None:
 
 def describe_error(error: BaseException) -> str:
     """Return type, text and traceback of *error*, without the values of variables or secrets, bounded."""
+    if isinstance(error, JobProcessError):
+        return _cut(_storable(error.description), LONGEST_DESCRIPTION)
     try:
         report = traceback.TracebackException(
             type(error), error, error.__traceback__, limit=_MOST_FRAMES, capture_locals=False, compact=True

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import inspect
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta, tzinfo
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import evolve
 
@@ -19,7 +18,7 @@ from rapua_scheduler.context import Cancellation, JobContext
 from rapua_scheduler.errors import JobCancelled
 from rapua_scheduler.events import Event, RunFinished, RunStarted
 from rapua_scheduler.executors.port import Assignment, Executor
-from rapua_scheduler.job import is_async
+from rapua_scheduler.job import call_run
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import describe_error, plain_result, summarize_error
 from rapua_scheduler.planner import retry_delay
@@ -152,15 +151,7 @@ class Attempt:
 
     def call(self) -> object:
         """Call the job's function; called by the executor."""
-        run = self.registered.job.run
-        returned = run(self.context)
-        if inspect.isgenerator(returned) or (inspect.iscoroutine(returned) and not is_async(run)):
-            returned.close()
-            raise TypeError(
-                f"run returned a {type(returned).__name__}, which nobody executes; "
-                "write it as `async def`, or as a plain function"
-            )
-        return returned
+        return call_run(self.registered.job.run, self.context)
 
     def end(self, returned: object, error: BaseException | None) -> None:
         """Settle what the function returned or raised; called by the executor."""
@@ -298,6 +289,7 @@ class Runner:
     def assignment_of(self, attempt: Attempt) -> Assignment:
         """Return what *attempt* is, for an executor that has it carried out elsewhere."""
         recorder = attempt.recorder or Recorder(self._clock, attempt.run.attempt)
+        log = _job_log(attempt, recorder)
         now = self._clock.monotonic()
         return Assignment(
             attempt.registered,
@@ -308,7 +300,7 @@ class Runner:
             attempt.cancellation,
             lambda: self._store.last_success(attempt.run.job_key),
             recorder.progress,
-            recorder.add,
+            lambda level, text: getattr(log, level)(text),
         )
 
     def begin(self, attempt: Attempt) -> bool:
@@ -327,9 +319,7 @@ class Runner:
             fire_time=run.fire_time.astimezone(self._zone),
             clock=self._clock,
             cancellation=attempt.cancellation,
-            make_log=lambda: recorder.logger(
-                _JOB_LOGGER, job=job.name, job_key=run.job_key, run_id=run.run_id, plugin=attempt.registered.plugin
-            ),
+            make_log=lambda: _job_log(attempt, recorder),
             find_last_success=lambda: self._store.last_success(run.job_key),
             deadline=attempt.deadline,
             dry_run=attempt.dry_run,
@@ -470,6 +460,14 @@ class Runner:
         self._store.finish(
             attempt.run.run_id, attempt.run.attempt, outcome, then, again=attempt.again_in is not None, log=lines
         )
+
+
+def _job_log(attempt: Attempt, recorder: Recorder) -> Any:
+    """Return the logger of an attempt, whose lines are recorded too."""
+    job, run = attempt.registered.job, attempt.run
+    return recorder.logger(
+        _JOB_LOGGER, job=job.name, job_key=run.job_key, run_id=run.run_id, plugin=attempt.registered.plugin
+    )
 
 
 def _is_cancellation(error: BaseException) -> bool:
