@@ -11,7 +11,7 @@ import pytest
 import rapua_credit_topup
 from rapua_credit_topup import CreditTopUpSettings
 from rapua_credit_topup.job.pace import Pace
-from rapua_scheduler import SiteError, next_first_of_month
+from rapua_scheduler import CatchUp, SiteError, next_first_of_month
 from tests.plugins.credit_topup.running import job_of, site_of
 from tests.plugins.credit_topup.sites import MadeSite, add_adjustment, add_user, execute
 
@@ -31,7 +31,8 @@ def test_the_job_is_declared_as_the_original_had_it_and_outlasts_a_bad_night(sit
     assert job.description.startswith("Raise every user's free credits")
     waits = [min(job.retry.delay * 2**n, job.retry.cap) for n in range(job.retry.attempts - 1)]
     assert sum(waits, timedelta()) > timedelta(days=3)
-    assert job.catch_up.within == timedelta(days=45)
+    assert job.catch_up == CatchUp.latest(within="45d")
+    assert (job.concurrency_key, job.supports_backfill) == ("rapua-database", False)
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 0}, {"pause": timedelta(seconds=-1)}])

@@ -20,7 +20,7 @@ def test_the_job_is_declared_as_documented() -> None:
     [job] = rapua_orphaned_uploads.register_jobs(OrphanedUploadsSettings(), Site())
 
     assert (job.name, job.key, job.next) == ("Orphaned Uploads Cleanup", "orphaned-uploads", next_daily)
-    assert (job.concurrency_key, job.supports_dry_run) == ("rapua-database", True)
+    assert (job.concurrency_key, job.supports_dry_run, job.supports_backfill) == ("rapua-database", True, True)
     assert job.description == "Set aside uploaded files that nothing refers to, and remove empty date folders."
 
 

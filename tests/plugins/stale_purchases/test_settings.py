@@ -17,7 +17,7 @@ def test_the_job_is_declared_as_documented() -> None:
     job = stale_job(Site())
 
     assert (job.name, job.key, job.next) == ("Stale Credit Purchase Cleanup", "stale-purchases", next_daily)
-    assert (job.concurrency_key, job.supports_dry_run) == ("rapua-database", True)
+    assert (job.concurrency_key, job.supports_dry_run, job.supports_backfill) == ("rapua-database", True, True)
     assert job.description == "Delete credit purchases that were abandoned or failed more than a week ago."
 
 

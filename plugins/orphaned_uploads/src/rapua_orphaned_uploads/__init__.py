@@ -24,6 +24,7 @@ def register_jobs(settings: OrphanedUploadsSettings, site: Site) -> list[Job]:
             run=run,
             next=next_daily,
             concurrency_key="rapua-database",
+            supports_backfill=True,  # takes no more than what was due by then, and than what is due now
             supports_dry_run=True,
         )
     ]

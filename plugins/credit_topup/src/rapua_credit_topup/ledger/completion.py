@@ -38,6 +38,14 @@ def is_complete(db: sqlite3.Connection, job_key: str, period: Period) -> bool:
     )
 
 
+def newest(db: sqlite3.Connection, job_key: str) -> str | None:
+    """Return the name of the latest period that *job_key* has completed; None if there is none."""
+    if not exists(db):
+        return None
+    found = db.execute("SELECT max(period) FROM rapua_scheduler_periods WHERE job = ?", (job_key,)).fetchone()[0]
+    return None if found is None else str(found)
+
+
 def complete(
     db: sqlite3.Connection,
     job_key: str,
