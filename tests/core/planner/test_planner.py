@@ -1,193 +1,413 @@
-"""What becomes of fire times: the planner against plain enumeration."""
+"""What becomes of fire times: the planner's decisions on surveys of all kinds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rapua_scheduler import cron, daily, every, next_daily, next_first_of_month
-from rapua_scheduler.errors import BrokenNextError
-from rapua_scheduler.planner import MOST_CALLS, decide, first_after, first_pending, is_fire_time, survey
-from rapua_scheduler.run import GapReason, Trigger
-from rapua_scheduler.schedules import BuiltInSchedule
-
-AUCKLAND = ZoneInfo("Pacific/Auckland")
-START = datetime(2026, 1, 1, tzinfo=UTC)
-SCHEDULES: list[BuiltInSchedule] = [
-    next_daily,
-    next_first_of_month,
-    every(minutes=7),
-    daily(at="02:30"),
-    cron("*/20 1-3 * * *"),
-]
-
-
-def stepped(schedule: BuiltInSchedule, after: datetime, until: datetime) -> list[datetime]:
-    found: list[datetime] = []
-    fire_time = first_after(schedule, after, AUCKLAND)
-    while fire_time is not None and fire_time <= until:
-        found.append(fire_time)
-        fire_time = first_after(schedule, fire_time, AUCKLAND)
-    return found
-
-
-@given(
-    schedule=st.sampled_from(SCHEDULES),
-    mark=st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31)).map(lambda t: t.replace(tzinfo=UTC)),
-    down=st.timedeltas(timedelta(0), timedelta(days=12)),
-    is_stepped=st.booleans(),
+from rapua_scheduler import CatchUp, Overlap, Retry, daily, every
+from rapua_scheduler.fire_times import FireTime, Stretch, Survey, survey
+from rapua_scheduler.planner import (
+    IDLE,
+    MOST_CAUGHT_UP,
+    MOST_WAITING,
+    Place,
+    Standing,
+    Verdict,
+    decide,
+    kept_by,
+    lag_of,
+    place_of,
+    retry_delay,
 )
-def test_every_fire_time_since_the_mark_is_run_or_in_a_gap(
-    schedule: BuiltInSchedule, mark: datetime, down: timedelta, is_stepped: bool
-) -> None:
-    now = mark + down
-    expected = stepped(schedule, mark, now)
-    if not expected:
-        return
-    asked: Callable[[datetime], datetime | None] = (lambda after: schedule(after)) if is_stepped else schedule
+from rapua_scheduler.run import Gap, GapReason, Run, RunStatus, Trigger, Window, WindowKind
 
-    stretch = survey(asked, expected[0], now, AUCKLAND)
-    decision = decide("job", stretch, now, identify=str, run_id="r")
-
-    in_gaps = [t for gap in decision.gaps for t in expected if gap.first <= t <= gap.last]
-    ran = [decision.run.fire_time] if decision.run else []
-    assert sorted(in_gaps + ran) == expected
-    assert sum(gap.count or 0 for gap in decision.gaps) == len(in_gaps)
-    assert decision.mark == expected[-1]
-    assert decision.next_fire_time == first_after(schedule, now, AUCKLAND)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+LATEST = CatchUp.latest()
+RUNNING, QUEUED = RunStatus.RUNNING, RunStatus.QUEUED
 
 
-@pytest.mark.parametrize(("late", "runs"), [(0, True), (60, True), (61, False)])
-def test_a_fire_time_is_run_when_it_is_at_most_a_minute_late(late: int, runs: bool) -> None:
-    now = START + timedelta(seconds=late)
-
-    decision = decide(
-        "job", survey(daily(tz="UTC"), START, now, UTC), now, identify=lambda t: t.isoformat(), run_id="r"
+def decided(
+    found: Survey,
+    now: datetime,
+    *,
+    catch_up: CatchUp = LATEST,
+    overlap: Overlap = Overlap.SKIP,
+    standing: Standing = IDLE,
+) -> Verdict:
+    ids = count(1)
+    return decide(
+        "job",
+        found,
+        now,
+        catch_up=catch_up,
+        overlap=overlap,
+        standing=standing,
+        new_run_id=lambda: f"r{next(ids)}",
+        started_at=now,
     )
 
-    if runs:
-        assert decision.run is not None
-        assert (decision.run.trigger, decision.run.fire_time, decision.gaps) == (Trigger.SCHEDULE, START, ())
-    else:
-        assert decision.run is None
-        assert [(gap.reason, gap.count) for gap in decision.gaps] == [(GapReason.MISSED, 1)]
+
+def hourly(hours: int, *, late: timedelta, catch_up: CatchUp = LATEST) -> tuple[Survey, datetime]:
+    """The survey of so many fire times, an hour apart, the newest of them so late."""
+    now = START + (hours - 1) * HOUR + late
+    return survey(every(hours=1), START, now, UTC, keep=kept_by(catch_up)), now
 
 
-def test_a_fire_time_of_a_running_job_is_skipped_and_names_the_run() -> None:
-    decision = decide("job", survey(daily(tz="UTC"), START, START, UTC), START, identify=str, run_id="r2", running="r1")
-
-    assert decision.run is None
-    assert [(gap.reason, gap.count) for gap in decision.gaps] == [(GapReason.SKIPPED, 1)]
-    assert "r1" in decision.gaps[0].detail
+def told(gaps: tuple[Gap, ...]) -> list[tuple[datetime, datetime, int | None, GapReason]]:
+    return [(gap.first, gap.last, gap.count, gap.reason) for gap in gaps]
 
 
-def test_fire_times_of_a_running_job_that_are_long_over_are_missed_not_skipped_twice() -> None:
-    now = START + timedelta(hours=5, minutes=30)
-
-    decision = decide("job", survey(every(hours=1), START, now, UTC), now, identify=str, run_id="r2", running="r1")
-
-    assert [(gap.first, gap.last, gap.count) for gap in decision.gaps] == [(START, START + timedelta(hours=5), 6)]
-
-
-def test_a_stretch_too_long_to_step_through_is_one_gap_of_unknown_count() -> None:
-    calls = 0
-
-    def each_second(after: datetime) -> datetime:
-        nonlocal calls
-        calls += 1
-        return after + timedelta(seconds=1)
-
-    now = START + timedelta(days=30)
-    stretch = survey(each_second, START, now, UTC)
-    decision = decide("job", stretch, now, identify=str, run_id="r")
-
-    assert calls <= MOST_CALLS + 1
-    assert [(gap.first, gap.last, gap.count) for gap in decision.gaps] == [(START, now, None)]
-    assert decision.run is None
-    assert decision.next_fire_time is not None
-    assert decision.next_fire_time > now
-
-
-def test_a_built_in_schedule_jumps_over_a_long_stretch() -> None:
-    now = START + timedelta(days=36500)
-
-    stretch = survey(every(milliseconds=1), START, now, UTC)
-
-    assert stretch.newest == now
-    assert stretch.earlier == 36500 * 86_400_000
+# -- catch-up
 
 
 @pytest.mark.parametrize(
-    ("answer", "problem"),
+    ("late", "trigger"),
+    [(0, Trigger.SCHEDULE), (60, Trigger.SCHEDULE), (61, Trigger.CATCH_UP), (1_000_000, Trigger.CATCH_UP)],
+)
+def test_a_fire_time_is_run_as_scheduled_when_it_is_at_most_a_minute_late(late: int, trigger: Trigger) -> None:
+    now = START + timedelta(seconds=late)
+
+    decision = decided(survey(every(days=1000), START, now, UTC), now).decision
+
+    (run,) = decision.runs
+    assert (run.trigger, run.fire_time, run.status, run.started_at) == (trigger, START, RUNNING, now)
+    assert (decision.gaps, decision.mark) == ((), START)
+
+
+def test_latest_runs_the_newest_and_supersedes_the_rest() -> None:
+    found, now = hourly(6, late=2 * MINUTE)
+
+    decision = decided(found, now).decision
+
+    assert [(run.fire_time, run.trigger) for run in decision.runs] == [(START + 5 * HOUR, Trigger.CATCH_UP)]
+    assert told(decision.gaps) == [(START, START + 4 * HOUR, 5, GapReason.SUPERSEDED)]
+
+
+def test_latest_runs_one_that_is_on_time_and_supersedes_what_it_is_late_for() -> None:
+    found, now = hourly(6, late=MINUTE)
+
+    decision = decided(found, now).decision
+
+    assert [(run.fire_time, run.trigger) for run in decision.runs] == [(START + 5 * HOUR, Trigger.SCHEDULE)]
+    assert told(decision.gaps) == [(START, START + 4 * HOUR, 5, GapReason.SUPERSEDED)]
+
+
+def test_none_makes_up_nothing() -> None:
+    found, now = hourly(6, late=2 * MINUTE)
+
+    decision = decided(found, now, catch_up=CatchUp.none()).decision
+
+    assert decision.runs == ()
+    assert sum(gap.count or 0 for gap in decision.gaps) == 6
+    assert {gap.reason for gap in decision.gaps} == {GapReason.MISSED}
+
+
+def test_all_runs_every_one_oldest_first_and_one_after_another() -> None:
+    found, now = hourly(6, late=2 * MINUTE, catch_up=CatchUp.all())
+
+    decision = decided(found, now, catch_up=CatchUp.all()).decision
+
+    assert [run.fire_time for run in decision.runs] == [START + hour * HOUR for hour in range(6)]
+    assert [run.status for run in decision.runs] == [RUNNING, *[QUEUED] * 5]
+    assert {run.trigger for run in decision.runs} == {Trigger.CATCH_UP}
+    assert decision.gaps == ()
+
+
+def test_all_runs_the_newest_hundred() -> None:
+    found, now = hourly(150, late=2 * MINUTE, catch_up=CatchUp.all())
+
+    decision = decided(found, now, catch_up=CatchUp.all()).decision
+
+    assert len(decision.runs) == MOST_CAUGHT_UP
+    assert decision.runs[0].fire_time == START + 50 * HOUR
+    assert told(decision.gaps) == [(START, START + 49 * HOUR, 50, GapReason.MISSED)]
+
+
+def test_one_that_is_on_time_joins_the_end_of_what_is_made_up() -> None:
+    found, now = hourly(3, late=MINUTE, catch_up=CatchUp.all())
+
+    decision = decided(found, now, catch_up=CatchUp.all()).decision
+
+    assert [run.trigger for run in decision.runs] == [Trigger.CATCH_UP, Trigger.CATCH_UP, Trigger.SCHEDULE]
+    assert [run.status for run in decision.runs] == [RUNNING, QUEUED, QUEUED]
+
+
+@pytest.mark.parametrize(("within", "runs"), [("59m", 1), ("58m", 0)])
+def test_what_is_too_late_is_not_made_up_by_latest(within: str, runs: int) -> None:
+    found, now = hourly(6, late=59 * MINUTE)
+
+    decision = decided(found, now, catch_up=CatchUp.latest(within=within)).decision
+
+    assert len(decision.runs) == runs
+    assert sum(gap.count or 0 for gap in decision.gaps) == 6 - runs
+
+
+def test_what_is_too_late_is_not_made_up_by_all() -> None:
+    catch_up = CatchUp.all(within="150m")
+    found, now = hourly(6, late=2 * MINUTE, catch_up=catch_up)
+
+    decision = decided(found, now, catch_up=catch_up).decision
+
+    assert [run.fire_time for run in decision.runs] == [START + hour * HOUR for hour in (3, 4, 5)]
+    assert {gap.detail for gap in decision.gaps} == {"more than 2:30:00 late"}
+
+
+def test_a_stretch_too_long_to_look_at_is_recorded_as_such() -> None:
+    now = START + 30 * timedelta(days=1)
+    found = survey(lambda after: after + timedelta(seconds=1), START, now, UTC)
+
+    decision = decided(found, now).decision
+
+    assert decision.mark == now
+    assert told(decision.gaps)[-1][1:] == (now, None, GapReason.MISSED)
+
+
+# -- windows
+
+
+def window(kind: WindowKind, since: datetime, until: datetime | None) -> Window:
+    return Window("job", kind, since, until, "moving house", by="ann")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(WindowKind.PAUSED, GapReason.PAUSED), (WindowKind.ABSENT, GapReason.MISSED)]
+)
+@pytest.mark.parametrize("late", [0, 3600])
+def test_fire_times_of_a_pause_or_an_absence_are_recorded_and_not_made_up(
+    kind: WindowKind, reason: GapReason, late: int
+) -> None:
+    now = START + 5 * HOUR + timedelta(seconds=late // 2)
+    found = survey(every(hours=1), START, now, UTC, windows=[window(kind, START, None)])
+
+    decision = decided(found, now).decision
+
+    assert decision.runs == ()
+    assert sum(gap.count or 0 for gap in decision.gaps) == 6
+    assert {(gap.reason, gap.detail) for gap in decision.gaps} == {(reason, f"{kind} by ann: moving house")}
+
+
+def test_what_was_missed_before_a_pause_is_made_up() -> None:
+    now = START + 5 * HOUR
+    found = survey(every(hours=1), START, now, UTC, windows=[window(WindowKind.PAUSED, START + 3 * HOUR, None)])
+
+    decision = decided(found, now).decision
+
+    assert [(run.fire_time, run.trigger) for run in decision.runs] == [(START + 2 * HOUR, Trigger.CATCH_UP)]
+    assert told(decision.gaps)[0] == (START, START + HOUR, 2, GapReason.SUPERSEDED)
+    assert sum(gap.count or 0 for gap in decision.gaps if gap.reason is GapReason.PAUSED) == 3
+
+
+def test_of_what_was_held_the_newest_is_made_up_and_the_rest_says_so() -> None:
+    now = START + 5 * HOUR + 2 * MINUTE
+    found = survey(every(hours=1), START, now, UTC, windows=[window(WindowKind.HELD, START, now)])
+
+    decision = decided(found, now).decision
+
+    assert [run.fire_time for run in decision.runs] == [START + 5 * HOUR]
+    assert {gap.reason for gap in decision.gaps} == {GapReason.HELD}
+
+
+# -- every fire time, once
+
+
+@st.composite
+def surveys(draw: st.DrawFn) -> tuple[Survey, datetime, CatchUp, list[datetime]]:
+    catch_up = draw(
+        st.sampled_from([CatchUp.none(), CatchUp.latest(), CatchUp.all(), CatchUp.latest("2h"), CatchUp.all("30h")])
+    )
+    hours = draw(st.integers(1, 130))
+    now = START + (hours - 1) * HOUR + draw(st.timedeltas(timedelta(0), timedelta(minutes=59)))
+    windows = [
+        window(
+            draw(st.sampled_from(WindowKind)),
+            START + draw(st.integers(-5, 130)) * HOUR,
+            None if draw(st.booleans()) else START + draw(st.integers(0, 200)) * HOUR,
+        )
+        for _ in range(draw(st.integers(0, 3)))
+    ]
+    found = survey(every(hours=1), START, now, UTC, keep=kept_by(catch_up), windows=windows)
+    return found, now, catch_up, [START + hour * HOUR for hour in range(hours)]
+
+
+standings = st.builds(
+    Standing,
+    active=st.sampled_from([(), ("a1",), ("a1", "a2")]),
+    waiting=st.sampled_from([(), ("w1",), tuple(f"w{number}" for number in range(MOST_WAITING))]),
+    is_catching_up=st.booleans(),
+    is_group_busy=st.booleans(),
+)
+
+
+@given(case=surveys(), overlap=st.sampled_from(Overlap), standing=standings)
+def test_every_fire_time_has_exactly_one_run_or_one_place_in_a_gap(
+    case: tuple[Survey, datetime, CatchUp, list[datetime]], overlap: Overlap, standing: Standing
+) -> None:
+    found, now, catch_up, expected = case
+
+    decision = decided(found, now, catch_up=catch_up, overlap=overlap, standing=standing).decision
+
+    ran = [run.fire_time for run in decision.runs]
+    gone = [instant for gap in decision.gaps for instant in expected if gap.first <= instant <= gap.last]
+    assert sorted(ran + gone) == expected
+    assert sum(gap.count or 0 for gap in decision.gaps) == len(gone)
+    assert decision.mark == expected[-1]
+    assert len({run.run_id for run in decision.runs}) == len(ran)
+    assert ran == sorted(ran)
+    assert [gap.first for gap in decision.gaps] == sorted(gap.first for gap in decision.gaps)
+
+
+@given(case=surveys(), overlap=st.sampled_from(Overlap), standing=standings)
+def test_nothing_starts_beside_what_it_must_not(
+    case: tuple[Survey, datetime, CatchUp, list[datetime]], overlap: Overlap, standing: Standing
+) -> None:
+    found, now, catch_up, _ = case
+
+    decision = decided(found, now, catch_up=catch_up, overlap=overlap, standing=standing).decision
+
+    started = [run for run in decision.runs if run.status is RUNNING]
+    assert not (started and standing.is_group_busy)
+    if overlap is not Overlap.ALLOW or standing.is_catching_up:
+        assert not (started and (standing.active or standing.waiting))
+        assert len(started) <= 1
+
+
+def test_the_usual_case_is_decided_as_the_long_way_would() -> None:
+    found = survey(daily(tz="UTC"), START, START, UTC)
+
+    short = decided(found, START).decision
+    long = decided(found, START, standing=Standing()).decision
+
+    assert short == long
+
+
+# -- overlap
+
+
+ACTIVE = Standing(active=("r0",))
+WITH_ONE_WAITING = Standing(active=("r0",), waiting=("w1",), replaceable=("w1",))
+
+
+@pytest.mark.parametrize(
+    ("overlap", "standing", "place"),
     [
-        (5, "returned int"),
-        ("2999-01-01", "returned str"),
-        (timedelta(1), "returned timedelta"),
-        (START.date(), "returned date"),
-        (float("nan"), "returned float"),
-        (datetime(2999, 1, 1), "without a zone"),
-        (START, "not later"),
-        (START - timedelta(microseconds=1), "not later"),
+        (Overlap.SKIP, IDLE, Place(RUNNING)),
+        (Overlap.SKIP, ACTIVE, Place(None, "run r0 had not ended")),
+        (Overlap.SKIP, Standing(waiting=("w1",)), Place(None, "run w1 had not ended")),
+        (Overlap.QUEUE_ONE, ACTIVE, Place(QUEUED)),
+        (Overlap.QUEUE_ONE, WITH_ONE_WAITING, Place(QUEUED, replaces=("w1",))),
+        (Overlap.QUEUE_ALL, WITH_ONE_WAITING, Place(QUEUED)),
+        (Overlap.CANCEL_PREVIOUS, ACTIVE, Place(QUEUED, cancels=("r0",))),
+        (Overlap.CANCEL_PREVIOUS, WITH_ONE_WAITING, Place(QUEUED, cancels=("r0",), replaces=("w1",))),
+        (Overlap.ALLOW, ACTIVE, Place(RUNNING)),
+        (Overlap.ALLOW, Standing(active=("r0",), is_group_busy=True), Place(QUEUED)),
+        (Overlap.SKIP, Standing(is_group_busy=True), Place(QUEUED)),
+        (Overlap.SKIP, Standing(active=("r0",), is_catching_up=True), Place(QUEUED)),
     ],
 )
-def test_an_answer_that_is_no_later_instant_is_refused(answer: object, problem: str) -> None:
-    with pytest.raises(BrokenNextError, match=problem):
-        first_after(lambda _: answer, START, UTC)
-    with pytest.raises(BrokenNextError, match=problem):
-        first_pending(lambda: answer, START)
+def test_a_run_has_its_place_beside_what_is_under_way(overlap: Overlap, standing: Standing, place: Place) -> None:
+    assert place_of(overlap, standing) == place
 
 
-def test_the_next_function_is_asked_in_the_sites_zone_and_answered_in_utc() -> None:
-    asked: list[datetime] = []
+@pytest.mark.parametrize(("is_catching_up", "most"), [(False, MOST_WAITING), (True, MOST_WAITING + MOST_CAUGHT_UP)])
+def test_a_queue_has_an_end(is_catching_up: bool, most: int) -> None:
+    waiting = tuple(str(number) for number in range(most))
 
-    def tomorrow(after: datetime) -> datetime:
-        asked.append(after)
-        return after + timedelta(days=1)
+    full = place_of(Overlap.QUEUE_ALL, Standing(("r0",), waiting, is_catching_up=is_catching_up))
+    roomy = place_of(Overlap.QUEUE_ALL, Standing(("r0",), waiting[1:], is_catching_up=is_catching_up))
 
-    answer = first_after(tomorrow, START, AUCKLAND)
-
-    assert asked[0].tzinfo is AUCKLAND
-    assert answer is not None
-    assert answer.tzinfo is UTC
+    assert full == Place(None, f"{most} runs were waiting already")
+    assert roomy == Place(QUEUED)
 
 
-def test_a_later_answer_in_the_second_hour_of_a_fold_is_later() -> None:
-    first_half_past_two = datetime(2026, 4, 5, 2, 30, tzinfo=AUCKLAND)
-    second = first_half_past_two.replace(fold=1)
+def test_a_skipped_fire_time_names_the_run_it_was_skipped_for() -> None:
+    verdict = decided(survey(daily(tz="UTC"), START, START, UTC), START, standing=ACTIVE)
 
-    assert first_after(lambda _: second, first_half_past_two.astimezone(UTC), AUCKLAND) == second.astimezone(UTC)
-
-
-def test_only_fire_times_are_fire_times() -> None:
-    midnight = datetime(2026, 11, 1, tzinfo=AUCKLAND)
-
-    assert is_fire_time(next_first_of_month, midnight, AUCKLAND)
-    assert not is_fire_time(next_first_of_month, midnight + timedelta(seconds=1), AUCKLAND)
-    assert not is_fire_time(lambda after: after, midnight, AUCKLAND)
+    assert verdict.decision.runs == ()
+    assert [(gap.reason, gap.detail) for gap in verdict.decision.gaps] == [(GapReason.SKIPPED, "run r0 had not ended")]
 
 
-class NotATime(datetime):
-    """As some libraries have one: no comparison with it holds, and no conversion changes it."""
+def test_what_gives_way_is_named() -> None:
+    verdict = decided(
+        survey(daily(tz="UTC"), START, START, UTC), START, overlap=Overlap.CANCEL_PREVIOUS, standing=WITH_ONE_WAITING
+    )
 
-    def __le__(self, other: object) -> bool:
-        return False
-
-    def __lt__(self, other: object) -> bool:
-        return False
-
-    def astimezone(self, tz: object = None) -> NotATime:
-        return self
+    assert (verdict.cancels, verdict.replaces) == (("r0",), ("w1",))
 
 
-def test_a_subclass_of_datetime_is_taken_for_the_time_it_shows() -> None:
-    answer = first_after(lambda _: NotATime(2999, 1, 1, tzinfo=AUCKLAND), START, UTC)
+# -- retry
 
-    assert type(answer) is datetime
-    assert answer == datetime(2999, 1, 1, tzinfo=AUCKLAND)
-    with pytest.raises(BrokenNextError, match="not later"):
-        first_after(lambda _: NotATime(1999, 1, 1, tzinfo=UTC), START, UTC)
+
+def attempts(retry: Retry) -> Iterator[timedelta]:
+    failures = 0
+    while True:
+        delay = retry_delay(retry, Run("r", "job", START, "key", Trigger.SCHEDULE, failures=failures))
+        if delay is None:
+            return
+        failures += 1
+        yield delay
+
+
+def test_waits_double_up_to_the_cap_and_end_with_the_attempts() -> None:
+    delays = list(attempts(Retry(attempts=6, delay="10s", cap="60s")))
+
+    for delay, least in zip(delays, [10, 20, 40, 60, 60], strict=True):
+        assert timedelta(seconds=least) <= delay <= timedelta(seconds=least * 1.1)
+
+
+def test_one_attempt_is_not_tried_again() -> None:
+    assert list(attempts(Retry())) == []
+
+
+def test_waits_are_the_same_each_time_they_are_worked_out() -> None:
+    retry = Retry(attempts=200, delay="1s", cap="1h")
+
+    assert list(attempts(retry)) == list(attempts(retry))
+    assert max(attempts(retry)) <= timedelta(hours=1.1)
+
+
+# -- jitter
+
+
+@given(key=st.text("abc", min_size=1), jitter=st.integers(1, 10_000), gap=st.none() | st.integers(1, 10_000))
+def test_a_lag_is_stable_and_stays_below_jitter_and_gap(key: str, jitter: int, gap: int | None) -> None:
+    shortest = None if gap is None else timedelta(seconds=gap)
+
+    found = lag_of(key, timedelta(seconds=jitter), shortest)
+
+    assert timedelta(0) <= found < min(timedelta(seconds=jitter), shortest or timedelta.max)
+    assert found == lag_of(key, timedelta(seconds=jitter), shortest)
+
+
+def test_without_jitter_there_is_no_lag() -> None:
+    assert lag_of("job", None, HOUR) == timedelta(0)
+
+
+def test_keys_have_lags_of_their_own() -> None:
+    assert len({lag_of(f"job-{number}", HOUR, None) for number in range(100)}) > 90
+
+
+def test_a_lone_stretch_of_unknown_fire_times_starts_nothing() -> None:
+    found = Survey((Stretch(START, (), None, None, until=START + HOUR),), None)
+
+    assert decided(found, START + HOUR).decision.runs == ()
+
+
+def test_two_stretches_of_one_fire_time_each_are_both_accounted_for() -> None:
+    pause = window(WindowKind.PAUSED, START + HOUR, None)
+    stretches = (
+        Stretch(START, (FireTime(START, "a"),)),
+        Stretch(START + HOUR, (FireTime(START + HOUR, "b"),), window=pause),
+    )
+
+    decision = decided(Survey(stretches, None), START + HOUR).decision
+
+    assert [run.fire_key for run in decision.runs] == ["a"]
+    assert [gap.reason for gap in decision.gaps] == [GapReason.PAUSED]

@@ -1,0 +1,219 @@
+"""What next functions say: checked, and surveyed against plain enumeration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rapua_scheduler import cron, daily, every, next_daily, next_first_of_month
+from rapua_scheduler.errors import BrokenNextError
+from rapua_scheduler.fire_times import MOST_CALLS, first_after, first_pending, is_fire_time, survey
+from rapua_scheduler.run import Window, WindowKind
+from rapua_scheduler.schedules import BuiltInSchedule
+
+AUCKLAND = ZoneInfo("Pacific/Auckland")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SCHEDULES: list[BuiltInSchedule] = [
+    next_daily,
+    next_first_of_month,
+    every(minutes=7),
+    daily(at="02:30"),
+    cron("*/20 1-3 * * *"),
+]
+
+
+def stepped(schedule: BuiltInSchedule, after: datetime, until: datetime) -> list[datetime]:
+    found: list[datetime] = []
+    fire_time = first_after(schedule, after, AUCKLAND)
+    while fire_time is not None and fire_time <= until:
+        found.append(fire_time)
+        fire_time = first_after(schedule, fire_time, AUCKLAND)
+    return found
+
+
+def window(kind: WindowKind, since: datetime, until: datetime | None) -> Window:
+    return Window("job", kind, since, until, "for a test")
+
+
+def window_of(instant: datetime, windows: Sequence[Window]) -> Window | None:
+    covering = [one for one in windows if one.covers(instant) and one.kind is not WindowKind.FAILED]
+    order = [WindowKind.PAUSED, WindowKind.ABSENT, WindowKind.HELD]
+    return min(covering, key=lambda one: (order.index(one.kind), windows.index(one)), default=None)
+
+
+instants = st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31)).map(lambda t: t.replace(tzinfo=UTC))
+lengths = st.timedeltas(timedelta(0), timedelta(days=12))
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[datetime, datetime, list[Window]]:
+    """A mark, a time to look back from, and windows that lie anywhere around the two."""
+    mark = draw(instants)
+    now = mark + draw(lengths)
+    windows = []
+    for _ in range(draw(st.integers(0, 4))):
+        since = mark + draw(st.timedeltas(timedelta(days=-2), timedelta(days=12)))
+        until = None if draw(st.booleans()) else since + draw(lengths)
+        windows.append(window(draw(st.sampled_from(WindowKind)), since, until))
+    return mark, now, windows
+
+
+@given(
+    story=stories(), schedule=st.sampled_from(SCHEDULES), is_stepped=st.booleans(), keep=st.sampled_from([1, 3, 100])
+)
+def test_a_survey_accounts_for_every_fire_time_and_its_circumstances(
+    story: tuple[datetime, datetime, list[Window]], schedule: BuiltInSchedule, is_stepped: bool, keep: int
+) -> None:
+    mark, now, windows = story
+    expected = stepped(schedule, mark, now)
+    if not expected:
+        return
+    asked: Callable[[datetime], datetime | None] = (lambda after: schedule(after)) if is_stepped else schedule
+
+    found = survey(asked, expected[0], now, AUCKLAND, keep=keep, windows=windows)
+
+    rest = list(expected)
+    for stretch in found.stretches:
+        number = (stretch.earlier or 0) + len(stretch.kept)
+        mine, rest = rest[:number], rest[number:]
+        assert stretch.first == mine[0]
+        assert [one.at for one in stretch.kept] == mine[-len(stretch.kept) :]
+        assert len(stretch.kept) == min(keep, len(mine))
+        assert stretch.last_before == (mine[-keep - 1] if len(mine) > keep else None)
+        assert {window_of(instant, windows) for instant in mine} == {stretch.window}
+    assert rest == []
+    assert found.next == first_after(schedule, now, AUCKLAND)
+
+
+@given(mark=instants, down=lengths, schedule=st.sampled_from(SCHEDULES))
+def test_a_kept_fire_time_has_the_identity_that_its_schedule_gives(
+    mark: datetime, down: timedelta, schedule: BuiltInSchedule
+) -> None:
+    expected = stepped(schedule, mark, mark + down)
+    if not expected:
+        return
+
+    found = survey(schedule, expected[0], mark + down, AUCKLAND, keep=3)
+
+    for one in found.stretches[0].kept:
+        assert one.key == schedule.fire_key(one.at.astimezone(AUCKLAND))
+
+
+def test_a_stretch_too_long_to_step_through_ends_in_one_of_unknown_count() -> None:
+    calls = 0
+
+    def each_second(after: datetime) -> datetime:
+        nonlocal calls
+        calls += 1
+        return after + timedelta(seconds=1)
+
+    now = START + timedelta(days=30)
+    found = survey(each_second, START, now, UTC)
+
+    assert calls <= MOST_CALLS + 2
+    known, unknown = found.stretches
+    assert (known.first, known.earlier) == (START, MOST_CALLS)
+    assert (unknown.kept, unknown.earlier, unknown.until) == ((), None, now)
+    assert found.is_too_fast
+    assert found.next is not None
+    assert found.next > now
+
+
+def test_a_survey_that_has_taken_enough_time_gives_up() -> None:
+    found = survey(
+        lambda after: after + timedelta(seconds=1), START, START + timedelta(hours=1), UTC, enough=lambda: True
+    )
+
+    assert found.is_too_fast
+    assert sum(stretch.earlier or 0 for stretch in found.stretches) < 10
+
+
+def test_a_built_in_schedule_jumps_over_a_long_stretch() -> None:
+    now = START + timedelta(days=36500)
+
+    (stretch,) = survey(every(milliseconds=1), START, now, UTC).stretches
+
+    assert stretch.kept[0].at == now
+    assert stretch.earlier == 36500 * 86_400_000
+
+
+def test_before_the_first_fire_time_there_is_nothing_to_survey() -> None:
+    found = survey(next_daily, START + timedelta(days=1), START, UTC)
+
+    assert (found.stretches, found.next) == ((), START + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (5, "returned int"),
+        ("2999-01-01", "returned str"),
+        (timedelta(1), "returned timedelta"),
+        (START.date(), "returned date"),
+        (float("nan"), "returned float"),
+        (datetime(2999, 1, 1), "without a zone"),
+        (START, "not later"),
+        (START - timedelta(microseconds=1), "not later"),
+    ],
+)
+def test_an_answer_that_is_no_later_instant_is_refused(answer: object, problem: str) -> None:
+    with pytest.raises(BrokenNextError, match=problem):
+        first_after(lambda _: answer, START, UTC)
+    with pytest.raises(BrokenNextError, match=problem):
+        first_pending(lambda: answer, START)
+
+
+def test_the_next_function_is_asked_in_the_sites_zone_and_answered_in_utc() -> None:
+    asked: list[datetime] = []
+
+    def tomorrow(after: datetime) -> datetime:
+        asked.append(after)
+        return after + timedelta(days=1)
+
+    answer = first_after(tomorrow, START, AUCKLAND)
+
+    assert asked[0].tzinfo is AUCKLAND
+    assert answer is not None
+    assert answer.tzinfo is UTC
+
+
+def test_a_later_answer_in_the_second_hour_of_a_fold_is_later() -> None:
+    first_half_past_two = datetime(2026, 4, 5, 2, 30, tzinfo=AUCKLAND)
+    second = first_half_past_two.replace(fold=1)
+
+    assert first_after(lambda _: second, first_half_past_two.astimezone(UTC), AUCKLAND) == second.astimezone(UTC)
+
+
+def test_only_fire_times_are_fire_times() -> None:
+    midnight = datetime(2026, 11, 1, tzinfo=AUCKLAND)
+
+    assert is_fire_time(next_first_of_month, midnight, AUCKLAND)
+    assert not is_fire_time(next_first_of_month, midnight + timedelta(seconds=1), AUCKLAND)
+    assert not is_fire_time(lambda after: after, midnight, AUCKLAND)
+
+
+class NotATime(datetime):
+    """As some libraries have one: no comparison with it holds, and no conversion changes it."""
+
+    def __le__(self, other: object) -> bool:
+        return False
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def astimezone(self, tz: object = None) -> NotATime:
+        return self
+
+
+def test_a_subclass_of_datetime_is_taken_for_the_time_it_shows() -> None:
+    answer = first_after(lambda _: NotATime(2999, 1, 1, tzinfo=AUCKLAND), START, UTC)
+
+    assert type(answer) is datetime
+    assert answer == datetime(2999, 1, 1, tzinfo=AUCKLAND)
+    with pytest.raises(BrokenNextError, match="not later"):
+        first_after(lambda _: NotATime(1999, 1, 1, tzinfo=UTC), START, UTC)
