@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
 from rapua_scheduler.errors import ConfigurationError, RapuaSchedulerError
 from rapua_scheduler.events import Event
+from rapua_scheduler.executors.wire import ChildSetup
+from rapua_scheduler.housekeeping import Retention
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, absences, load_plugins
+from rapua_scheduler.run import WindowKind
 from rapua_scheduler.scheduler import Scheduler
 from rapua_scheduler.store.sqlite import SqliteStore
 
 _log = get_logger("rapua_scheduler.host")
+
+
+def child_setup(config: Config) -> ChildSetup:
+    """Return how the processes of jobs are made by a program that was started with *config*."""
+    return ChildSetup(config=config.path, site=config.site_folder, cwd=Path.cwd(), grace=config.shutdown_grace)
 
 
 class Host:
@@ -88,8 +97,9 @@ class Host:
             loaded = load_plugins(self._config, KnownProviders.from_stored(store.jobs()), safe_mode=self._safe_mode)
             self._after_loading()
             self._check_required(loaded)
-            store.set_absent(absences(store.jobs(), loaded), self._clock.now())
-            self._serve(store, loaded)
+            absent = absences(store.jobs(), loaded)
+            store.set_absent(absent, self._clock.now())
+            self._serve(store, loaded, absent)
         finally:
             store.close()
 
@@ -97,7 +107,9 @@ class Host:
         if loaded.unmet_requirements and not self._safe_mode:
             raise ConfigurationError(loaded.unmet_requirements)
 
-    def _serve(self, store: SqliteStore, loaded: LoadedPlugins) -> None:
+    def _serve(
+        self, store: SqliteStore, loaded: LoadedPlugins, absent: Mapping[str, tuple[WindowKind, str]]
+    ) -> None:
         if self._stop_asked.is_set():
             return
         self._scheduler = Scheduler(
@@ -107,8 +119,11 @@ class Host:
             shutdown_grace=self._config.shutdown_grace,
             observers={**loaded.observers, **self._observers},
             on_failure=self._fail,
+            retention=Retention(self._config.retention, self._config.keep_runs),
+            child_setup=child_setup(self._config),
         )
         self._scheduler.add(loaded.registry.values())
+        self._scheduler.add_absent(job for job in store.jobs() if absent.get(job.key, (None,))[0] is WindowKind.ABSENT)
         if not loaded.registry:
             _log.warning("No job to run", hint="see `rapua-scheduler plugins`")
         self._scheduler.start()

@@ -15,6 +15,8 @@ from rapua_scheduler.clock_watch import ClockWatch
 from rapua_scheduler.engine import Engine
 from rapua_scheduler.events import Event, HostStarted, HostStopping
 from rapua_scheduler.executors.pools import ExecutorPools
+from rapua_scheduler.executors.wire import ChildSetup
+from rapua_scheduler.housekeeping import Housekeeping, Retention
 from rapua_scheduler.job import Job, NextFunction, RunFunction
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.lookahead import Answer, Lookahead
@@ -58,6 +60,8 @@ class Scheduler:
         observers: Mapping[str, Callable[[Event], object]] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
         adopt_from: datetime | None = None,
+        retention: Retention | None = None,
+        child_setup: ChildSetup | None = None,
     ) -> None:
         """Make a scheduler without jobs.
 
@@ -74,6 +78,10 @@ class Scheduler:
                 defect of it and not of a job; nothing starts any more. Logged in any case.
             adopt_from: From when on to make up the fire times of a job that is seen for the first time,
                 aware; by default there is nothing to make up for one.
+            retention: How long what has ended is kept in the store; by default 400 days, and 10,000 runs
+                of each job.
+            child_setup: How a host makes the processes of jobs that want one; in an application no job
+                can have one.
 
         Raises:
             ValueError: No zone has that name.
@@ -88,7 +96,7 @@ class Scheduler:
         self._grace = shutdown_grace
         self._registry = Registry()
         self._observers = Observers(observers or {})
-        self._pools = ExecutorPools()
+        self._pools = ExecutorPools(child_setup)
         self._run_ids = RunIds()
         self._runner = Runner(self._store, self._clock, self._pools.of_job, zone=self._zone, publish=self._observers)
         self._engine = Engine(
@@ -102,6 +110,7 @@ class Scheduler:
             clock_watch=ClockWatch(self._store, self._clock),
             adopt_from=adopt_from,
         )
+        self._housekeeping = Housekeeping(self._store, self._clock, retention or Retention())
         self._thread: threading.Thread | None = None
         self._stopped = False
 
@@ -212,6 +221,7 @@ class Scheduler:
         self._engine.take_in()
         self._thread = threading.Thread(target=self._run, name="rapua-scheduler", daemon=True)
         self._thread.start()
+        self._housekeeping.start()
 
     def stop(self) -> None:
         """Start nothing more, cancel what is running, and wait for it; calling it again does nothing.
@@ -226,6 +236,7 @@ class Scheduler:
         self._engine.stop()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
+        self._housekeeping.stop()
         self._pools.close()
         self._observers.close(_OBSERVERS_GRACE)
         if self._own_store is not None:
