@@ -64,6 +64,7 @@ class Config:
         retention: How long ended runs and gaps are kept.
         keep_runs: How many of them are kept of each job at most.
         site: The web site the jobs work on.
+        site_folder: The folder of the Rapua site that was asked for; None if none was.
         jobs: What the operator says about jobs, by the job's key.
         plugins: The tables for plugins, by the plugin's name, as they were read.
     """
@@ -79,6 +80,7 @@ class Config:
     retention: timedelta = timedelta(days=400)
     keep_runs: int = 10_000
     site: Site
+    site_folder: Path | None = None
     jobs: Mapping[str, JobOverrides] = _NO_OVERRIDES
     plugins: Mapping[str, Mapping[str, object]] = _NO_TABLE
 
@@ -204,6 +206,7 @@ def load_config(
             database=database,
             state_dir=state.parent,
         ),
+        site_folder=site_folder,
         jobs=main.jobs,
         plugins=main.plugins,
     )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 from rapua_scheduler.clock import Clock
 from rapua_scheduler.errors import RapuaSchedulerError
 from rapua_scheduler.executors.pools import ExecutorPools
+from rapua_scheduler.executors.wire import ChildSetup
 from rapua_scheduler.fire_times import fire_key as key_of
 from rapua_scheduler.fire_times import is_fire_time
 from rapua_scheduler.observers import Observers
@@ -24,18 +25,19 @@ _LONGEST_WAIT = 30.0
 class ForegroundRun:
     """One manual run; it consumes no fire time."""
 
-    def __init__(self, store: Store, clock: Clock, zone: tzinfo) -> None:
+    def __init__(self, store: Store, clock: Clock, zone: tzinfo, child_setup: ChildSetup | None = None) -> None:
         """Prepare a run.
 
         Args:
             store: Where it is recorded; a store in memory for a dry run, which leaves no record.
             clock: Where the time comes from.
             zone: The site's zone.
+            child_setup: How the process of a job that wants one is made.
         """
         self._store = store
         self._clock = clock
         self._zone = zone
-        self._pools = ExecutorPools()
+        self._pools = ExecutorPools(child_setup)
         self._runner = Runner(store, clock, self._pools.of_job, zone=zone, publish=Observers({}))
         self._wakeup = threading.Event()
         self._runner.wake = self._wakeup.set
