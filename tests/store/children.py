@@ -72,7 +72,7 @@ def compete(path: str, worker: str, jobs: str, hours: str) -> None:
         shuffled.shuffle(keys)
         for start in range(0, len(keys), 5):
             runs = [evolve(some_run(hour, key), run_id=f"{worker}-{hour}-{key}") for key in keys[start : start + 5]]
-            decisions = [Decision(run.job_key, run.fire_time, None, run) for run in runs]
+            decisions = [Decision(run.job_key, run.fire_time, None, (run,)) for run in runs]
             for run, is_recorded in zip(runs, store.decide(decisions), strict=True):
                 if is_recorded:
                     say("claimed", run_id=run.run_id)
@@ -88,7 +88,7 @@ def work_until_killed(path: str, life: str) -> None:
     unfinished = threading.Semaphore(100)
     while True:
         runs = [evolve(some_run(hour, job.job.key), run_id=f"{life}-{hour}-{job.job.key}") for job in jobs]
-        if all(store.decide([Decision(run.job_key, run.fire_time, None, run) for run in runs])):
+        if all(store.decide([Decision(run.job_key, run.fire_time, None, (run,)) for run in runs])):
             say("claimed", runs=[run.run_id for run in runs])
         for run in runs:
             unfinished.acquire()
@@ -119,8 +119,8 @@ def open_and_be_killed(folder: str) -> None:
 def migrate_and_be_killed(folder: str) -> None:
     """Bring copies of a store up to a later schema, each time killed one statement later."""
     later = (
-        "CREATE TABLE attempts (run INTEGER, number INTEGER)",
-        "INSERT INTO attempts SELECT id, attempt FROM runs",
+        "CREATE TABLE tries (run INTEGER, number INTEGER)",
+        "INSERT INTO tries SELECT id, attempt FROM runs",
         "ALTER TABLE jobs ADD COLUMN paused_because TEXT",
         "UPDATE jobs SET paused_because = 'all of them'",
     )
@@ -202,7 +202,7 @@ def run_out_of_disk(path: str) -> None:
     try:
         while True:
             run = evolve(some_run(recorded + 1), run_id=f"{recorded + 1}" + "." * 3000)
-            assert store.decide([Decision("sweep", run.fire_time, None, run)]) == [True]
+            assert store.decide([Decision("sweep", run.fire_time, None, (run,))]) == [True]
             recorded += 1
     except StoreError as error:
         say("full", problem=error.problem, recorded=recorded, there=len(store.runs()))

@@ -101,15 +101,15 @@ class Agreement(RuleBasedStateMachine):
         decisions = []
         for key in data.draw(st.lists(keys, max_size=4)):
             mark = data.draw(minutes)
-            run = None
+            runs: tuple[Run, ...] = ()
             if data.draw(st.booleans()):
                 fire_time = data.draw(st.integers(mark - 3, mark))
                 fire_key = str(data.draw(st.just(fire_time) | minutes))
-                run = Run(
-                    self.new_run_id(data), key, at(fire_time), fire_key, data.draw(scheduled), started_at=at(mark)
-                )
+                status = data.draw(st.sampled_from([RunStatus.RUNNING, RunStatus.QUEUED]))
+                trigger = data.draw(scheduled)
+                runs = (Run(self.new_run_id(data), key, at(fire_time), fire_key, trigger, status, started_at=at(mark)),)
             next_fire_time = data.draw(st.none() | minutes.map(at))
-            decisions.append(Decision(key, at(mark), next_fire_time, run, data.draw(gaps_of(key))))
+            decisions.append(Decision(key, at(mark), next_fire_time, runs, data.draw(gaps_of(key))))
         self.both(lambda store: list(store.decide(decisions)))
 
     @rule(data=st.data(), key=keys, minute=minutes, trigger=st.sampled_from([Trigger.MANUAL, Trigger.BACKFILL]))

@@ -108,9 +108,9 @@ def test_a_kill_during_a_migration_leaves_the_version_before_or_after(tmp_path: 
                 (version,) = db.execute("PRAGMA user_version").fetchone()
                 columns = {row[1] for row in db.execute("PRAGMA table_info(jobs)")}
                 tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-                assert ("paused_because" in columns) == ("attempts" in tables) == (version == schema.VERSION + 1)
+                assert ("paused_because" in columns) == ("tries" in tables) == (version == schema.VERSION + 1)
                 if version > schema.VERSION:
-                    assert db.execute("SELECT count(*) FROM attempts").fetchone() == (5,)
+                    assert db.execute("SELECT count(*) FROM tries").fetchone() == (5,)
                     assert db.execute("SELECT paused_because FROM jobs").fetchall() == [("all of them",)]
                 assert db.execute("SELECT count(*) FROM runs").fetchone() == (5,)
             versions.append(version)

@@ -51,7 +51,7 @@ def test_a_claim_whose_run_is_forgotten_is_still_not_given_again() -> None:
         store.decide([to_run(hour)])
         finish(store, some_run(hour).run_id)
 
-    again = [evolve(to_run(hour), run=evolve(some_run(hour), run_id=f"again-{hour}")) for hour in range(1, 5)]
+    again = [evolve(to_run(hour), runs=(evolve(some_run(hour), run_id=f"again-{hour}"),)) for hour in range(1, 5)]
 
     assert store.decide(again) == [False] * 4
 
@@ -66,7 +66,7 @@ def test_a_forgotten_run_by_hand_leaves_the_claim_of_its_fire_key() -> None:
 
     same_key_later = evolve(some_run(2), fire_key=some_run(1).fire_key)
 
-    assert store.decide([evolve(to_run(2), run=same_key_later)]) == [False]
+    assert store.decide([evolve(to_run(2), runs=(same_key_later,))]) == [False]
 
 
 def test_the_newest_gaps_of_each_job_are_kept() -> None:

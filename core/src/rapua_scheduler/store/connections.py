@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rapua_scheduler.errors import StoreError
@@ -22,7 +23,7 @@ SMALL = 4 * 1024 * 1024
 """Bytes up to which every page is checked at each opening, which takes some 5 ms; beyond, a few of each table."""
 
 _OLDEST_SQLITE = (3, 33, 0)
-_TABLES = ("meta", "owners", "jobs", "runs", "gaps")
+_TABLES = ("meta", "owners", "jobs", "runs", "gaps", "attempts", "log_lines", "windows")
 
 
 def resolve(path: Path | str) -> Path:
@@ -47,15 +48,20 @@ def open_for_writing(path: Path, *, create: bool) -> tuple[sqlite3.Connection, s
         return connection, _store_id(path, connection)
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path, *, is_inspected: bool = False) -> sqlite3.Connection:
     """Open the store at *path* without changing anything in it.
+
+    Args:
+        path: The file.
+        is_inspected: Whether the caller will look for damage by itself, and can read an older schema.
 
     Raises:
         StoreError: It is not there, or cannot be used as it is; says what to do.
     """
     had_lock_file = _check_presence(path, create=False)
+    read = partial(_opened_for_reading, path, had_lock_file=had_lock_file, is_inspected=is_inspected)
     try:
-        return _checked_for_reading(path, "ro", had_lock_file=had_lock_file)
+        return read("ro")
     except StoreError as error:
         # To share a file in WAL mode takes files beside it, which must be there or be made. If nobody
         # may make them here, then nobody writes, and what is in the file is all there is.
@@ -68,7 +74,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
                 f"its latest changes, in {_wal_path(path)}, can only be read by who may write to {path.parent}; "
                 "use the host's user",
             ) from error
-        return _checked_for_reading(path, "ro&immutable=1", had_lock_file=had_lock_file)
+        return read("ro&immutable=1")
 
 
 def open_second(path: Path) -> sqlite3.Connection:
@@ -84,10 +90,12 @@ def open_second(path: Path) -> sqlite3.Connection:
 _NO_WAY_TO_SHARE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
-def _checked_for_reading(path: Path, mode: str, *, had_lock_file: bool) -> sqlite3.Connection:
+def _opened_for_reading(path: Path, mode: str, *, had_lock_file: bool, is_inspected: bool) -> sqlite3.Connection:
     with _opened(path, mode) as connection:
         if _is_empty(path, connection):
             raise _missing(path, "is empty", had_lock_file=had_lock_file)
+        if is_inspected:
+            return connection
         version = read_version(connection)
         if version < VERSION:
             raise StoreError(

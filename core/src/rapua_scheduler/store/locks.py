@@ -13,6 +13,8 @@ import errno
 import fcntl
 import os
 import re
+import struct
+import sys
 import threading
 from pathlib import Path
 
@@ -23,6 +25,7 @@ HOST = 0
 
 _HELD_ELSEWHERE = {errno.EACCES, errno.EAGAIN}
 _LONGEST_TEXT = 200
+_OWN = re.compile(rb"rapua-scheduler store (\w+)\n")
 _NOTE = b"commits %020d\n"
 _NOTED = re.compile(rb"[^\n]*\ncommits (\d{20})\n")
 
@@ -47,8 +50,12 @@ class LockFile:
         self._users = 0
 
     @classmethod
-    def share(cls, store: Path, store_id: str) -> LockFile:
+    def share(cls, store: Path, store_id: str | None) -> LockFile:
         """Return the lock file of the store at *store*; made if there is none, to be given back with `leave`.
+
+        Args:
+            store: Absolute path of the store's file.
+            store_id: The id of the store there; None to lock whatever is there, or nothing.
 
         Raises:
             StoreError: It cannot be opened, or belongs to a store with another id.
@@ -77,10 +84,14 @@ class LockFile:
                     del _registry[self._store]
                 os.close(self._descriptor)
 
+    def text(self) -> bytes:
+        """Return what it says."""
+        return os.pread(self._descriptor, _LONGEST_TEXT, 0)
+
     def noted(self) -> int:
         """Return the highest number of commits that was noted; 0 if none was."""
         with _registry_lock:
-            return _number_in(self._text())
+            return _number_in(self.text())
 
     def note(self, commits: int) -> None:
         """Note that the store has had so many commits, unless more are noted already.
@@ -88,8 +99,22 @@ class LockFile:
         What cannot be noted is left: the commit is durable all the same.
         """
         with _registry_lock, contextlib.suppress(OSError):
-            if self._users and commits > _number_in(self._text()):
+            if self._users and commits > _number_in(self.text()):
                 os.pwrite(self._descriptor, self._first_line + _NOTE % commits, 0)
+
+    def hand_over(self, store_id: str, commits: int) -> None:
+        """Let it belong to another store, or to another state of its own, that has been put in place.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        self._first_line = _first_line(store_id)
+        try:
+            os.pwrite(self._descriptor, self._first_line + _NOTE % commits, 0)
+        except OSError as error:
+            raise StoreError(
+                self._store, f"its lock file {lock_path(self._store)} cannot be written ({error.strerror})"
+            ) from error
 
     def lock(self, byte: int) -> bool:
         """Lock *byte* until `unlock` or the end of this process; False if somebody, here or elsewhere, has."""
@@ -128,7 +153,7 @@ class LockFile:
             raise StoreError(self._store, f"the file system of its lock file has no locks ({error})") from error
         return True
 
-    def _claim_for(self, store_id: str) -> None:
+    def _claim_for(self, store_id: str | None) -> None:
         path = lock_path(self._store)
         try:
             there = path.stat()
@@ -137,8 +162,10 @@ class LockFile:
         here = os.fstat(self._descriptor)
         if there is None or (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
             raise StoreError(self._store, f"its lock file {path} was deleted while in use; start this process anew")
-        expected = self._first_line = f"rapua-scheduler store {store_id}\n".encode()
-        text = self._text()
+        if store_id is None:
+            return
+        expected = self._first_line = _first_line(store_id)
+        text = self.text()
         if text.startswith(expected):
             return
         if not expected.startswith(text.rstrip(b"\0")):  # not merely new, or cut off by a crash
@@ -149,25 +176,66 @@ class LockFile:
             )
         os.pwrite(self._descriptor, expected, 0)
 
-    def _text(self) -> bytes:
-        return os.pread(self._descriptor, _LONGEST_TEXT, 0)
-
 
 def noted_beside(store: Path) -> int:
     """Return the number of commits that the lock file of the store at *store* has noted; 0 if there is none."""
+    return _number_in(_text_beside(store))
+
+
+def store_id_beside(store: Path) -> str:
+    """Return the id of the store that the lock file at *store* belongs to; empty if there is none."""
+    found = _OWN.match(_text_beside(store))
+    return "" if found is None else found[1].decode()
+
+
+def _text_beside(store: Path) -> bytes:
     with _registry_lock:
         shared = _registry.get(store)
         if shared is not None:
-            return shared.noted()
+            return shared.text()
         try:
-            return _number_in(lock_path(store).read_bytes())  # no lock of this process is on it: it would be shared
+            return lock_path(store).read_bytes()  # no lock of this process is on it: it would be shared
         except OSError:
-            return 0
+            return b""
+
+
+def _first_line(store_id: str) -> bytes:
+    return f"rapua-scheduler store {store_id}\n".encode()
 
 
 def _number_in(text: bytes) -> int:
     found = _NOTED.match(text)
     return 0 if found is None else int(found[1])
+
+
+def is_held(store: Path, byte: int) -> bool:
+    """Tell whether somebody, here or elsewhere, has locked *byte*, whoever asks; it is not taken to find out.
+
+    Raises:
+        StoreError: That cannot be told.
+    """
+    with _registry_lock:
+        shared = _registry.get(store)
+        if shared is not None:
+            return byte in shared._held or _is_held_elsewhere(shared._descriptor, byte)
+        try:
+            descriptor = os.open(lock_path(store), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(store, f"its lock file cannot be read ({error.strerror})") from error
+        try:
+            return _is_held_elsewhere(descriptor, byte)
+        finally:
+            os.close(descriptor)  # this process has no locks on it to lose
+
+
+def _is_held_elsewhere(descriptor: int, byte: int) -> bool:
+    """Ask for the lock without taking it, so that nobody who wants it is refused meanwhile."""
+    layout = "hhqqi" if sys.platform == "linux" else "qqihh"
+    asked = (fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0) if sys.platform == "linux" else (byte, 1, 0, fcntl.F_WRLCK, 0)
+    answer = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked)))
+    return bool(answer[0 if sys.platform == "linux" else 3] != fcntl.F_UNLCK)
 
 
 def _open(store: Path) -> int:
@@ -186,7 +254,8 @@ def _open(store: Path) -> int:
 
 def _give_like(descriptor: int, store: Path) -> None:
     """Give the lock file to the store's owner, so that a command run by root leaves it open to the host."""
-    status = store.stat()
+    like = store if store.exists() else store.parent
+    status = like.stat()
     with contextlib.suppress(PermissionError):
         os.fchmod(descriptor, status.st_mode & 0o666)
         os.fchown(descriptor, status.st_uid, status.st_gid)

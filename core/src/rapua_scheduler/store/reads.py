@@ -13,19 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from rapua_scheduler.errors import StoreError
-from rapua_scheduler.run import Gap, Run, RunStatus
-from rapua_scheduler.store.port import StoredJob
+from rapua_scheduler.run import Gap, LogLine, PastAttempt, Run, RunStatus, Window
+from rapua_scheduler.store.locks import HOST, is_held
+from rapua_scheduler.store.port import HostRecord, StoredJob
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.rows import (
+    ATTEMPT_COLUMNS,
     GAP_COLUMNS,
     JOB_COLUMNS,
+    LINE_COLUMNS,
     RUN_COLUMNS,
+    WINDOW_COLUMNS,
     from_micros,
+    from_optional_micros,
+    to_attempt,
     to_gap,
     to_job,
+    to_line,
     to_micros,
     to_run,
+    to_window,
 )
+from rapua_scheduler.store.rules import left_out
+from rapua_scheduler.store.statements import CONSUMING, UNANSWERED, UNFINISHED
 
 _UNFINISHED = {RunStatus.QUEUED, RunStatus.RUNNING}
 
@@ -38,6 +48,16 @@ _CHAIN = """
         SELECT runs.* FROM chain JOIN runs
             ON runs.id = chain.previous AND runs.job_key = chain.job_key AND runs.id < chain.id
     )
+"""
+
+_ID = "(SELECT id FROM runs WHERE run_id = ?)"
+
+_HOST = """
+    SELECT owners.id, pid, host_name, started_at, (
+        SELECT CAST(told.value AS INTEGER) FROM meta AS told JOIN meta AS teller ON teller.name = 'alive_owner'
+        WHERE told.name = 'alive_at' AND teller.value = host.value
+    )
+    FROM meta AS host JOIN owners ON owners.id = CAST(host.value AS INTEGER) WHERE host.name = 'host'
 """
 
 
@@ -60,6 +80,47 @@ class SqliteReader:
     def path(self) -> Path:
         """Absolute path of the store's file."""
         return self._path
+
+    def host(self) -> HostRecord | None:
+        """See `Store.host`."""
+        rows = self._rows(_HOST)
+        if not rows:
+            return None
+        owner, pid, host_name, started_at, alive_at = rows[0]
+        is_active = is_held(self._path, HOST) and is_held(self._path, owner)
+        return HostRecord(pid, host_name, from_micros(started_at), from_optional_micros(alive_at), is_active)
+
+    def alive(self) -> datetime | None:
+        """See `Store.alive`."""
+        rows = self._rows("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'alive_at'")
+        return from_micros(rows[0][0]) if rows else None
+
+    def word(self) -> int:
+        """See `Store.word`."""
+        ((number,),) = self._rows("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'word'")
+        return int(number)
+
+    def unanswered(self) -> Sequence[Run]:
+        """See `Store.unanswered`."""
+        return [to_run(row) for row in self._rows(f"SELECT {RUN_COLUMNS} FROM runs WHERE {UNANSWERED} ORDER BY id")]
+
+    def cancel_requests(self) -> Mapping[str, str]:
+        """See `Store.cancel_requests`; an opening for reading only has no runs."""
+        return {}
+
+    def windows(self, *, job_key: str | None = None, since: datetime | None = None) -> Sequence[Window]:
+        """See `Store.windows`."""
+        terms: list[str] = []
+        arguments: list[object] = []
+        if job_key is not None:
+            terms.append("job_key IN ('', ?)")
+            arguments.append(job_key)
+        if since is not None:
+            terms.append("(until IS NULL OR until > ?)")
+            arguments.append(to_micros(since))
+        where = f"WHERE {' AND '.join(terms)}" if terms else ""
+        rows = self._rows(f"SELECT {WINDOW_COLUMNS} FROM windows {where} ORDER BY since, job_key, kind, id", *arguments)
+        return [to_window(row) for row in rows]
 
     def jobs(self) -> Sequence[StoredJob]:
         """See `Store.jobs`."""
@@ -90,7 +151,7 @@ class SqliteReader:
         if statuses is not None:
             terms.append(f"status IN ({', '.join(repr(RunStatus(status).value) for status in statuses)})")
             if _UNFINISHED.issuperset(statuses):
-                terms.append("status IN ('queued', 'running')")  # word for word as in the index of the unfinished
+                terms.append(UNFINISHED)
                 order = "+id DESC"
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         if job_key is not None:
@@ -99,6 +160,24 @@ class SqliteReader:
         else:
             statement = f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY {order}"
         return [to_run(row) for row in self._rows(f"{statement} LIMIT ?", *arguments, _or_all(limit))]
+
+    def run_at(self, job_key: str, fire_time: datetime) -> Run | None:
+        """See `Store.run_at`."""
+        statement = f"{_CHAIN} SELECT {RUN_COLUMNS} FROM chain WHERE fire_time = ? AND {CONSUMING} LIMIT 1"
+        rows = self._rows(statement, job_key, to_micros(fire_time))
+        return to_run(rows[0]) if rows else None
+
+    def attempts(self, run_id: str) -> Sequence[PastAttempt]:
+        """See `Store.attempts`."""
+        rows = self._rows(f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE run = {_ID} ORDER BY attempt", run_id)
+        return [to_attempt(row) for row in rows]
+
+    def log_lines(self, run_id: str) -> Sequence[LogLine]:
+        """See `Store.log_lines`."""
+        rows = self._rows(f"SELECT {LINE_COLUMNS} FROM log_lines WHERE run = {_ID} ORDER BY number", run_id)
+        lines = [to_line(row) for row in rows]
+        missing = rows[0][0] - 1 if rows else 0
+        return [left_out(missing, lines[0]), *lines] if missing else lines
 
     def last_runs(self) -> Mapping[str, Run]:
         """See `Store.last_runs`."""

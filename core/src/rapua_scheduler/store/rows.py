@@ -8,9 +8,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import Decision, Gap, GapReason, Outcome, Run, RunStatus, Scalar, Trigger
+from rapua_scheduler.run import (
+    Gap,
+    GapReason,
+    LogLine,
+    Outcome,
+    PastAttempt,
+    Run,
+    RunStatus,
+    Scalar,
+    Trigger,
+    Window,
+    WindowKind,
+)
 from rapua_scheduler.store.port import StoredJob
-from rapua_scheduler.store.texts import storable, storable_error
+from rapua_scheduler.store.texts import storable, storable_error, storable_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_RESULT = 1024 * 1024
@@ -19,6 +31,7 @@ LONGEST_RESULT = 1024 * 1024
 _STATUSES = {status.value: status for status in RunStatus}
 _TRIGGERS = {trigger.value: trigger for trigger in Trigger}
 _REASONS = {reason.value: reason for reason in GapReason}
+_KINDS = {kind.value: kind for kind in WindowKind}
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _encode_result = json.JSONEncoder(separators=(",", ":"), default=repr).encode
 
@@ -58,31 +71,36 @@ def to_json(value: object) -> str:
     return _encode(value)
 
 
-def decision_fields(decision: Decision) -> Sequence[object]:
-    """Return a decision as `writes` reads it: job key, mark, next fire time, and then the run's fields."""
-    run = decision.run
-    next_fire_time = decision.next_fire_time
-    head = (decision.job_key, to_micros(decision.mark), None if next_fire_time is None else to_micros(next_fire_time))
-    return head if run is None else (*head, *run_fields(run))
-
-
-def run_fields(run: Run) -> Sequence[object]:
-    """Return what is recorded of a run when it is claimed, its job excepted."""
+def run_fields(run: Run, status: RunStatus, attempt: int) -> Sequence[object]:
+    """Return what is recorded of a run when it is claimed, as `claims` reads it."""
     started_at = None if run.started_at is None else to_micros(run.started_at)
-    return (run.run_id, to_micros(run.fire_time), run.fire_key, run.trigger.value, started_at)
+    return (
+        run.job_key,
+        run.run_id,
+        to_micros(run.fire_time),
+        run.fire_key,
+        run.trigger.value,
+        status.value,
+        attempt,
+        started_at,
+        storable(run.asked_by),
+    )
 
 
-def finish_fields(run_id: str, attempt: int, outcome: Outcome) -> Sequence[object]:
-    """Return the end of an attempt as `writes` reads it."""
+def outcome_fields(outcome: Outcome) -> Sequence[object]:
+    """Return the end of an attempt as `attempts` reads it."""
     result, error = outcome.result, outcome.error
     return (
-        run_id,
-        attempt,
         outcome.status.value,
         to_micros(outcome.finished_at),
         None if result is None else _result_text(result),
         None if error is None else storable_error(error),
     )
+
+
+def log_fields(lines: Sequence[LogLine]) -> Sequence[object]:
+    """Return lines of a run's log as `attempts` reads them."""
+    return [(to_micros(line.at), line.attempt, storable(line.level), storable_line(line.text)) for line in lines]
 
 
 def job_fields(registered: RegisteredJob) -> Sequence[object]:
@@ -118,16 +136,24 @@ def _result_text(result: Mapping[str, Scalar]) -> str:
 # -- rows
 
 JOB_COLUMNS = (
-    "key, name, plugin, distribution, version, schedule, fingerprint, mark, next_fire_time, first_seen_at, last_seen_at"
+    "key, name, plugin, distribution, version, schedule, fingerprint, mark, next_fire_time, first_seen_at, "
+    "last_seen_at, changed_at, former_fingerprint"
 )
-RUN_COLUMNS = "run_id, job_key, fire_time, fire_key, trigger, status, attempt, started_at, finished_at, result, error"
+RUN_COLUMNS = (
+    "run_id, job_key, fire_time, fire_key, trigger, status, attempt, started_at, finished_at, result, error, "
+    "failures, losses, asked_by, done, total"
+)
 GAP_COLUMNS = "job_key, first, last, count, reason, detail"
+ATTEMPT_COLUMNS = "attempt, status, started_at, finished_at, error"
+LINE_COLUMNS = "number, at, attempt, level, text"
+WINDOW_COLUMNS = "job_key, kind, since, until, reason, begun_by"
 
 
 def to_job(row: Sequence[Any]) -> StoredJob:
     """Return the job of a row of `JOB_COLUMNS`."""
-    key, name, plugin, distribution, version, schedule, fingerprint, *instants = row
-    mark, next_fire_time, first_seen_at, last_seen_at = instants
+    key, name, plugin, distribution, version, schedule, fingerprint, *instants, former_fingerprint = row
+    mark, next_fire_time, first_seen_at, last_seen_at, changed_at = instants
+    is_change_pending = changed_at is not None and mark < changed_at
     return StoredJob(
         key,
         name,
@@ -140,12 +166,14 @@ def to_job(row: Sequence[Any]) -> StoredJob:
         from_optional_micros(next_fire_time),
         from_micros(first_seen_at),
         from_micros(last_seen_at),
+        from_micros(changed_at) if is_change_pending else None,
+        former_fingerprint if is_change_pending else "",
     )
 
 
 def to_run(row: Sequence[Any]) -> Run:
     """Return the run of a row of `RUN_COLUMNS`."""
-    run_id, job_key, fire_time, fire_key, trigger, status, attempt, started_at, finished_at, result, error = row
+    run_id, job_key, fire_time, fire_key, trigger, status, attempt, started_at, finished_at, result, error, *more = row
     return Run(
         run_id,
         job_key,
@@ -158,6 +186,7 @@ def to_run(row: Sequence[Any]) -> Run:
         from_optional_micros(finished_at),
         None if result is None else json.loads(result),
         error,
+        *more,
     )
 
 
@@ -165,3 +194,23 @@ def to_gap(row: Sequence[Any]) -> Gap:
     """Return the gap of a row of `GAP_COLUMNS`."""
     job_key, first, last, count, reason, detail = row
     return Gap(job_key, from_micros(first), from_micros(last), count, _REASONS[reason], detail)
+
+
+def to_attempt(row: Sequence[Any]) -> PastAttempt:
+    """Return the attempt of a row of `ATTEMPT_COLUMNS`."""
+    attempt, status, started_at, finished_at, error = row
+    return PastAttempt(
+        attempt, _STATUSES[status], from_optional_micros(started_at), from_optional_micros(finished_at), error
+    )
+
+
+def to_line(row: Sequence[Any]) -> LogLine:
+    """Return the line of a row of `LINE_COLUMNS`."""
+    _, at, attempt, level, text = row
+    return LogLine(from_micros(at), attempt, level, text)
+
+
+def to_window(row: Sequence[Any]) -> Window:
+    """Return the window of a row of `WINDOW_COLUMNS`."""
+    job_key, kind, since, until, reason, begun_by = row
+    return Window(job_key, _KINDS[kind], from_micros(since), from_optional_micros(until), reason, begun_by)

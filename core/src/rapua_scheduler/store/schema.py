@@ -83,7 +83,71 @@ _FIRST: Migration = (
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
 
-MIGRATIONS: Sequence[Migration] = (_FIRST,)
+_SECOND: Migration = (
+    "ALTER TABLE runs ADD COLUMN failures INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN losses INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE runs ADD COLUMN asked_by TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE runs ADD COLUMN done INTEGER",
+    "ALTER TABLE runs ADD COLUMN total INTEGER",
+    "ALTER TABLE runs ADD COLUMN cancel_by TEXT",  # who has asked to cancel it
+    "ALTER TABLE runs ADD COLUMN is_answered INTEGER NOT NULL DEFAULT 0",  # of one that ended unfinished
+    # Before, such runs were left to the operator. Those that something was run after are left for good.
+    """
+    UPDATE runs SET is_answered = 1 WHERE status IN ('lost', 'interrupted')
+        AND id IS NOT (SELECT last_run FROM jobs WHERE key = runs.job_key)
+    """,
+    """
+    CREATE INDEX unanswered ON runs (id)
+        WHERE status IN ('lost', 'interrupted') AND trigger <> 'manual' AND NOT is_answered
+    """,
+    """
+    CREATE TABLE attempts (  -- those that were not the last of their run
+        run INTEGER NOT NULL,  -- runs.id
+        attempt INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        started_at INTEGER,
+        finished_at INTEGER,
+        error TEXT,
+        PRIMARY KEY (run, attempt)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE log_lines (
+        run INTEGER NOT NULL,  -- runs.id
+        number INTEGER NOT NULL,  -- from 1; how many lines are no longer there is what the first lacks
+        at INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        level TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (run, number)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE windows (
+        id INTEGER PRIMARY KEY,
+        job_key TEXT NOT NULL,  -- empty: all jobs
+        kind TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        until INTEGER,
+        reason TEXT NOT NULL,
+        begun_by TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX windows_by_job ON windows (job_key)",
+    "CREATE UNIQUE INDEX lasting ON windows (job_key, kind) WHERE until IS NULL",
+    "ALTER TABLE jobs ADD COLUMN changed_at INTEGER",  # when the schedule changed; of no meaning up to the mark
+    "ALTER TABLE jobs ADD COLUMN former_fingerprint TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE jobs ADD COLUMN pruned_until INTEGER",  # newest fire time whose claim was pruned
+    "ALTER TABLE jobs ADD COLUMN run_count INTEGER NOT NULL DEFAULT 0",
+    """
+    UPDATE jobs SET run_count = counted.runs
+    FROM (SELECT job_key, count(*) AS runs FROM runs GROUP BY job_key) AS counted
+    WHERE counted.job_key = jobs.key
+    """,
+    "INSERT INTO meta VALUES ('word', '0')",
+)
+
+MIGRATIONS: Sequence[Migration] = (_FIRST, _SECOND)
 """The n-th leads from version n - 1 to version n; one that has been released is never edited."""
 
 VERSION = len(MIGRATIONS)

@@ -44,7 +44,7 @@ def some_job(key: str = "sweep", *, name: str = "Sweep", hours: int = 1, version
 
 
 def some_run(hour: int, job_key: str = "sweep", *, trigger: Trigger = Trigger.SCHEDULE, run_id: str = "") -> Run:
-    """Return the run of a job at a number of hours after the start, not yet claimed."""
+    """Return the run of a job at a number of hours after the start, to be claimed as running."""
     fire_time = START + hour * HOUR
     return Run(
         run_id or f"{job_key}-{trigger}-{hour}",
@@ -52,6 +52,7 @@ def some_run(hour: int, job_key: str = "sweep", *, trigger: Trigger = Trigger.SC
         fire_time,
         fire_time.isoformat(),
         trigger,
+        RunStatus.RUNNING,
         started_at=fire_time + timedelta(seconds=1),
     )
 
@@ -65,12 +66,12 @@ def some_gap(first: int, last: int | None = None, job_key: str = "sweep", *, det
 def to_run(hour: int, job_key: str = "sweep", *gaps: Gap, trigger: Trigger = Trigger.SCHEDULE) -> Decision:
     """Return the decision to run a job at an hour."""
     run = some_run(hour, job_key, trigger=trigger)
-    return Decision(job_key, run.fire_time, run.fire_time + HOUR, run, gaps)
+    return Decision(job_key, run.fire_time, run.fire_time + HOUR, (run,), gaps)
 
 
 def not_to_run(hour: int, *gaps: Gap, job_key: str = "sweep") -> Decision:
     """Return the decision that an hour is not run."""
-    return Decision(job_key, START + hour * HOUR, START + (hour + 1) * HOUR, None, gaps or (some_gap(hour),))
+    return Decision(job_key, START + hour * HOUR, START + (hour + 1) * HOUR, (), gaps or (some_gap(hour),))
 
 
 def finish(
@@ -188,7 +189,7 @@ class StoreConformance:
     def test_deciding_moves_mark_and_next_fire_time(self, store: Store) -> None:
         store.declare([some_job()], START)
 
-        store.decide([Decision("sweep", START + 3 * HOUR, START + 7 * HOUR, some_run(2))])
+        store.decide([Decision("sweep", START + 3 * HOUR, START + 7 * HOUR, (some_run(2),))])
 
         assert (job_of(store).mark, job_of(store).next_fire_time) == (START + 3 * HOUR, START + 7 * HOUR)
 
@@ -196,7 +197,7 @@ class StoreConformance:
         store.declare([some_job()], START)
         store.set_next({"sweep": START + HOUR})
 
-        store.decide([Decision("sweep", START + HOUR, None, some_run(1))])
+        store.decide([Decision("sweep", START + HOUR, None, (some_run(1),))])
 
         assert job_of(store).next_fire_time is None
 
@@ -206,7 +207,7 @@ class StoreConformance:
         finish(store, some_run(1).run_id)
         again = evolve(some_run(1), run_id="again")
 
-        recorded = store.decide([Decision("sweep", again.fire_time, START + 5 * HOUR, again, (some_gap(1),))])
+        recorded = store.decide([Decision("sweep", again.fire_time, START + 5 * HOUR, (again,), (some_gap(1),))])
 
         assert recorded == [False]
         assert [run.run_id for run in store.runs()] == [some_run(1).run_id]
@@ -218,7 +219,7 @@ class StoreConformance:
         store.decide([to_run(1)])
         moved = evolve(some_run(2), fire_key=some_run(1).fire_key)
 
-        recorded = store.decide([Decision("sweep", moved.fire_time, None, moved)])
+        recorded = store.decide([Decision("sweep", moved.fire_time, None, (moved,))])
 
         assert recorded == [False]
         assert job_of(store).mark == START + HOUR
@@ -233,7 +234,7 @@ class StoreConformance:
     def test_a_fire_time_that_is_not_later_than_the_mark_is_not_claimed(self, store: Store, hour: int) -> None:
         store.declare([some_job()], START)
 
-        recorded = store.decide([Decision("sweep", START + 4 * HOUR, START + 5 * HOUR, some_run(hour))])
+        recorded = store.decide([Decision("sweep", START + 4 * HOUR, START + 5 * HOUR, (some_run(hour),))])
 
         assert recorded == [False]
         assert (store.runs(), job_of(store).mark) == ([], START)
@@ -279,7 +280,7 @@ class StoreConformance:
         store.decide([to_run(1)])
         same_id = evolve(some_run(1, "mop"), run_id=some_run(1).run_id)
 
-        recorded = store.decide([Decision("mop", same_id.fire_time, None, same_id)])
+        recorded = store.decide([Decision("mop", same_id.fire_time, None, (same_id,))])
 
         assert recorded == [False]
         assert job_of(store, "mop").mark == START
@@ -295,10 +296,10 @@ class StoreConformance:
     @pytest.mark.parametrize(
         "contradiction",
         [
-            Decision("sweep", START + HOUR, None, some_run(2)),
-            Decision("sweep", START + HOUR, None, some_run(1, trigger=Trigger.MANUAL)),
-            Decision("sweep", START + HOUR, None, some_run(1, "mop")),
-            Decision("sweep", START + HOUR, None, None, (some_gap(1, job_key="mop"),)),
+            Decision("sweep", START + HOUR, None, (some_run(2),)),
+            Decision("sweep", START + HOUR, None, (some_run(1, trigger=Trigger.MANUAL),)),
+            Decision("sweep", START + HOUR, None, (some_run(1, "mop"),)),
+            Decision("sweep", START + HOUR, None, (), (some_gap(1, job_key="mop"),)),
         ],
         ids=["a run after the mark", "a manual run", "another job's run", "another job's gap"],
     )
@@ -329,12 +330,12 @@ class StoreConformance:
             for hour in (1, 2):
                 decisions = [to_run(hour, key) for key in keys]
                 mine = [
-                    evolve(each, run=evolve(some_run(hour, each.job_key), run_id=f"{number}-{hour}-{each.job_key}"))
+                    evolve(each, runs=(evolve(some_run(hour, each.job_key), run_id=f"{number}-{hour}-{each.job_key}"),))
                     for each in decisions
                 ]
                 for each, is_recorded in zip(mine, store.decide(mine), strict=True):
-                    if is_recorded and each.run is not None:
-                        claimed.append(each.run.run_id)
+                    if is_recorded:
+                        claimed.append(each.runs[0].run_id)
 
         threads = [threading.Thread(target=decide_all, args=(number,)) for number in range(8)]
         for thread in threads:
@@ -405,7 +406,7 @@ class StoreConformance:
         store.declare([some_job()], START)
         store.decide([not_to_run(1)])
 
-        store.decide([Decision("sweep", START + 4 * HOUR, None, some_run(3), (some_gap(2), some_gap(4)))])
+        store.decide([Decision("sweep", START + 4 * HOUR, None, (some_run(3),), (some_gap(2), some_gap(4)))])
         store.decide([not_to_run(5)])
 
         assert store.gaps() == [some_gap(5), some_gap(4), some_gap(1, 2)]
@@ -675,7 +676,7 @@ class StoreConformance:
         run = evolve(some_run(1), fire_time=there, started_at=there)
         gap = evolve(some_gap(1), first=there, last=there, detail="elsewhere")
 
-        store.decide([Decision("sweep", there, there, run, (gap,))])
+        store.decide([Decision("sweep", there, there, (run,), (gap,))])
         finish(store, run.run_id, at=there)
 
         (stored,) = store.runs()
