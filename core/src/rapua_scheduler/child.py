@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import ctypes
+import errno
 import faulthandler
 import importlib
 import logging
@@ -53,6 +54,7 @@ class Channel:
         """Take over *descriptor*; what the job starts does not inherit it."""
         os.set_inheritable(descriptor, False)
         self._descriptor = descriptor
+        self._identity = self._look()
         self._sending = threading.Lock()
 
     def messages(self) -> Iterator[dict[str, Any]]:
@@ -71,15 +73,24 @@ class Channel:
         """Tell the host something; waits while the host does not take it in.
 
         Raises:
-            OSError: The job has closed the descriptor.
+            OSError: The job has closed the descriptor, or it is something else by now.
         """
         data = encode(message)
         if len(data) > LONGEST_MESSAGE:
             data = encode({"result": {"result": f"<{len(data)} bytes are too many, and are left out>"}})
         view = memoryview(data)
         with self._sending:
+            if self._look() != self._identity:
+                raise OSError(errno.EBADF, "the job has closed what its process speaks to the host through")
             while view:
                 view = view[os.write(self._descriptor, view) :]
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
 
 class Stop:
@@ -256,7 +267,9 @@ def _die_with_the_host() -> None:
 
 
 def _limit(limits: Limits) -> None:
-    for kind, most in ((resource.RLIMIT_AS, limits.memory), (resource.RLIMIT_NOFILE, limits.open_files)):
+    # on Linux what it has for itself: its address space is mostly room kept for threads, and says little
+    memory = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    for kind, most in ((memory, limits.memory), (resource.RLIMIT_NOFILE, limits.open_files)):
         if most is not None:
             _, hard = resource.getrlimit(kind)
             most = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -15,8 +15,9 @@ from rapua_scheduler.cli.run import end_despite_threads
 from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
-from rapua_scheduler.control import run_fields
+from rapua_scheduler.control.fields import run_fields
 from rapua_scheduler.foreground import ForegroundRun
+from rapua_scheduler.host import child_setup
 from rapua_scheduler.logs import configure_logging, stamped_by
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Run, RunStatus
@@ -59,7 +60,7 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
 def _execute(
     store: Store, clock: Clock, config: Config, registered: RegisteredJob, fire_time: datetime | None, *, dry_run: bool
 ) -> Run:
-    foreground = ForegroundRun(store, clock, config.timezone)
+    foreground = ForegroundRun(store, clock, config.timezone, child_setup(config))
 
     def stop(_: int, __: FrameType | None) -> None:
         _thread.start_new_thread(foreground.request_stop, ())

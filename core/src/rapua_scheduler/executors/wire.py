@@ -75,7 +75,7 @@ class Limits:
     """What the process of a job may use at most; None is what the host may.
 
     Attributes:
-        memory: Bytes of address space.
+        memory: Bytes of memory that it does not share; about 60 MiB are Python's and ours.
         open_files: Descriptors.
     """
 
