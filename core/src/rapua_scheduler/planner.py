@@ -157,13 +157,26 @@ def decide(
                 started_at=started_at if place.status is RunStatus.RUNNING else None,
             )
         )
-    gaps = tuple(
-        Gap(job_key, answer.first, answer.last, answer.count, answer.reason, answer.detail)
-        for answer in answers
-        if answer.fire_time is None
-    )
-    decision = Decision(job_key, answers[-1].last, survey.next, tuple(runs), gaps)
+    decision = Decision(job_key, answers[-1].last, survey.next, tuple(runs), tuple(_gaps(job_key, answers)))
     return Verdict(decision, place.cancels, place.replaces)
+
+
+def _gaps(job_key: str, answers: Sequence[_Answer]) -> list[Gap]:
+    """Return the gaps of *answers*; those that follow each other and say the same are one."""
+    gaps: list[Gap] = []
+    open_gap: Gap | None = None
+    for answer in answers:
+        if answer.fire_time is not None:
+            open_gap = None
+            continue
+        gap = Gap(job_key, answer.first, answer.last, answer.count, answer.reason, answer.detail)
+        if open_gap is not None and (open_gap.reason, open_gap.detail) == (gap.reason, gap.detail):
+            count = None if open_gap.count is None or gap.count is None else open_gap.count + gap.count
+            gap = evolve(open_gap, last=gap.last, count=count)
+            gaps.pop()
+        gaps.append(gap)
+        open_gap = gap
+    return gaps
 
 
 def _is_one_on_time(survey: Survey, now: datetime) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from rapua_scheduler import Event, Job, JobContext, RunFinished, RunStatus, ever
 from rapua_scheduler.executors.port import Work
 from rapua_scheduler.observers import Observers
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import Outcome, Run, Trigger
+from rapua_scheduler.run import LogLine, Outcome, Run, Trigger
 from rapua_scheduler.runner import RECORD_AGAIN_AFTER, Runner
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.testing import ManualClock
@@ -47,13 +47,20 @@ class MoodyStore(MemoryStore):
     refusals = 0
 
     def finish(
-        self, run_id: str, attempt: int, outcome: Outcome, then: Callable[[Exception | None, bool], None]
+        self,
+        run_id: str,
+        attempt: int,
+        outcome: Outcome,
+        then: Callable[[Exception | None, bool], None],
+        *,
+        again: bool = False,
+        log: Sequence[LogLine] = (),
     ) -> None:
         if self.refusals:
             self.refusals -= 1
             then(OSError("the disk is full"), False)
         else:
-            super().finish(run_id, attempt, outcome, then)
+            super().finish(run_id, attempt, outcome, then, again=again, log=log)
 
 
 class World:
@@ -68,7 +75,7 @@ class World:
     def start(self, job: Job) -> Work:
         run = Run(f"r{len(self.executor.submitted)}", job.key, START, "k", Trigger.MANUAL, RunStatus.RUNNING, 1, START)
         self.store.claim(run)
-        self.runner.start(RegisteredJob(job), run, self.ended.append)
+        self.runner.start(RegisteredJob(job), run, lambda attempt: self.ended.append(attempt.run.job_key))
         return self.executor.submitted[-1]
 
     def status(self, run_id: str = "r0") -> RunStatus:

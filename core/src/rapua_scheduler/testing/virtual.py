@@ -10,9 +10,12 @@ from rapua_scheduler.clock_watch import ClockWatch
 from rapua_scheduler.engine import Engine
 from rapua_scheduler.events import Event
 from rapua_scheduler.executors.inline import InlineExecutor
+from rapua_scheduler.executors.port import Work
+from rapua_scheduler.executors.timed import TimedExecutor
 from rapua_scheduler.job import Job, NextFunction, RunFunction
 from rapua_scheduler.lookahead import Lookahead
 from rapua_scheduler.registry import RegisteredJob
+from rapua_scheduler.run import Run
 from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Runner
 from rapua_scheduler.store.memory import MemoryStore
@@ -60,28 +63,37 @@ class VirtualScheduler:
         start: datetime,
         timezone: tzinfo = UTC,
         observe: Callable[[Event], object] | None = None,
+        clock: ManualClock | None = None,
+        takes: Callable[[Run], timedelta] = lambda _: timedelta(0),
+        new_run_id: Callable[[datetime], str] | None = None,
     ) -> None:
         """Make a scheduler without jobs.
 
         Args:
-            store: Where to record; in memory by default.
-            start: What the clock shows, aware.
+            store: Where to record; in memory by default. One that stays from one scheduler to the next
+                is what a host finds when it starts again.
+            start: What the clock shows, aware; of no meaning if there is a *clock*.
             timezone: The zone in which days and months begin.
             observe: Called with every event.
+            clock: The clock to go by; by default one of its own.
+            takes: How long a run takes; no time by default. A job is called when its run starts, and its
+                run ends that much later.
+            new_run_id: Makes the id of a run; give one that is not drawn to have the same ids each time.
         """
         self.store: Store = store if store is not None else MemoryStore()
-        self.clock = ManualClock(start)
-        executor = InlineExecutor()
+        self.clock = clock if clock is not None else ManualClock(start)
+        helper = InlineExecutor()
+        self._executor = TimedExecutor(self.clock, lambda work: takes(_run_of(work)))
         publish = _Publish(observe)
-        runner = Runner(self.store, self.clock, lambda _: executor, zone=timezone, publish=publish)
+        self._runner = Runner(self.store, self.clock, lambda _: self._executor, zone=timezone, publish=publish)
         self._engine = Engine(
             self.store,
             self.clock,
-            runner,
+            self._runner,
             zone=timezone,
             publish=publish,
-            lookahead=lambda deliver: Lookahead(self.clock, timezone, lambda _: executor, deliver),
-            new_run_id=RunIds().new,
+            lookahead=lambda deliver: Lookahead(self.clock, timezone, lambda _: helper, deliver),
+            new_run_id=new_run_id or RunIds().new,
             clock_watch=ClockWatch(self.store, self.clock, earliest=None),
             longest_wait=_A_DAY,  # on this clock nothing passes unseen
             look_every=_A_DAY,
@@ -106,7 +118,29 @@ class VirtualScheduler:
             self.clock.advance(max(timedelta(seconds=min(wait, left)), timedelta(microseconds=1)))
             wait = self._settle()
 
+    def heed(self) -> None:
+        """Do what has been said through the store, such as a pause, as a host does within a second."""
+        self._settle()
+
+    def stop(self) -> None:
+        """Stop as a host does that is told to: what is running is cancelled, and recorded as interrupted."""
+        self._engine.stop()
+        self._runner.stop(timedelta(0))
+
+    def crash(self) -> None:
+        """Leave everything as it is; what is running never comes to its end."""
+        self._executor.close()
+
     def _settle(self) -> float:
+        self._executor.end_what_is_over()
         while (wait := self._engine.tick()) == 0:
-            pass
-        return wait
+            self._executor.end_what_is_over()
+        until_end = self._executor.seconds_to_wait()
+        return wait if until_end is None else min(wait, until_end)
+
+
+def _run_of(work: Work) -> Run:
+    assignment = work.assignment
+    if assignment is None:
+        raise TypeError("only attempts at runs take time")
+    return assignment.run
