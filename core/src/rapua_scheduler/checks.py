@@ -50,6 +50,8 @@ def check_plugins(loaded: LoadedPlugins) -> Iterator[Finding]:
         else:
             severity = Severity.OK if report.state in _SWITCHED_OFF else Severity.WARNING
             yield Finding(subject, severity, f"{report.state.value}: {report.error}".rstrip(": "))
+        if report.warning:
+            yield Finding(subject, Severity.WARNING, report.warning)
     for key, job in loaded.disabled.items():
         yield Finding(f"job {key}", Severity.OK, job.reason)
     for problem in loaded.unmet_requirements:

@@ -60,6 +60,7 @@ class Config:
         allow_plugins: Names of the plugins that may be loaded; empty for every installed one.
         deny_plugins: Names of plugins that are not loaded.
         require_plugins: Names of plugins without which the host does not start.
+        plugin_timeout: How long a plugin may take to load.
         log_format: How log lines look; None if the file leaves it to the host.
         retention: How long ended runs and gaps are kept.
         keep_runs: How many of them are kept of each job at most.
@@ -76,6 +77,7 @@ class Config:
     allow_plugins: tuple[str, ...] = ()
     deny_plugins: tuple[str, ...] = ()
     require_plugins: tuple[str, ...] = ()
+    plugin_timeout: timedelta = timedelta(seconds=30)
     log_format: LogFormat | None = None
     retention: timedelta = timedelta(days=400)
     keep_runs: int = 10_000
@@ -93,6 +95,11 @@ class Config:
 def _not_negative(_: object, __: object, value: timedelta) -> None:
     if value < timedelta(0):
         raise ValueError("must not be negative")
+
+
+def _longer_than_zero(_: object, __: object, value: timedelta) -> None:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than zero")
 
 
 def _at_least_a_day(_: object, __: object, value: timedelta) -> None:
@@ -130,6 +137,7 @@ class _SchedulerTable:
     allow_plugins: tuple[str, ...] = ()
     deny_plugins: tuple[str, ...] = ()
     require_plugins: tuple[str, ...] = field(default=(), validator=_can_be_met)
+    plugin_timeout: timedelta = field(default=timedelta(seconds=30), validator=_longer_than_zero)
     log_format: LogFormat | None = None
     retention: timedelta = field(default=timedelta(days=400), validator=_at_least_a_day)
     keep_runs: int = field(default=10_000, validator=_at_least_one)
@@ -196,6 +204,7 @@ def load_config(
         allow_plugins=main.allow_plugins,
         deny_plugins=main.deny_plugins,
         require_plugins=main.require_plugins,
+        plugin_timeout=main.plugin_timeout,
         log_format=main.log_format,
         retention=main.retention,
         keep_runs=main.keep_runs,

@@ -137,6 +137,7 @@ def test_the_whole_file_is_read(load: Load, cwd: Path) -> None:
         deny_plugins = ["other"]
         require_plugins = ["credit_topup"]
         log_format = "json"
+        plugin_timeout = "5s"
         retention = "90d"
         keep_runs = 500
 
@@ -160,6 +161,7 @@ def test_the_whole_file_is_read(load: Load, cwd: Path) -> None:
     assert config.deny_plugins == ("other",)
     assert config.require_plugins == ("credit_topup",)
     assert config.log_format == "json"
+    assert config.plugin_timeout == timedelta(seconds=5)
     assert (config.retention, config.keep_runs) == (timedelta(days=90), 500)
     assert config.site.database == cwd / "scanscout.db"
     assert config.site.url == "https://rapua.example"
@@ -180,6 +182,7 @@ def test_all_mistakes_are_shown_at_once_each_with_file_table_and_key(load: Load,
         allow_plugins = "digest"
         deny_plugins = [1]
         log_format = "xml"
+        plugin_timeout = "0"
         retention = "1h"
         keep_runs = 0
         [rapua_scheduler.jobs.credit-topup]
@@ -214,6 +217,7 @@ def test_all_mistakes_are_shown_at_once_each_with_file_table_and_key(load: Load,
         f"{file}: [rapua_scheduler.jobs.credit-topup.retry] attempt: unknown key; did you mean 'attempts'?",
         f"{file}: [rapua_scheduler.jobs.credit-topup.retry] delay: must be longer than zero",
         f"{file}: [rapua_scheduler.plugins] digest: must be a table, not a whole number",
+        f"{here} plugin_timeout: must be longer than zero",
         f'{here} retention: must be at least "1d"',
         f"{here} keep_runs: must be at least 1",
         f"{site} databse: unknown key; did you mean 'database'?",

@@ -25,6 +25,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
                         "state": report.state.value,
                         "jobs": list(report.jobs),
                         "error": report.error or None,
+                        "warning": report.warning or None,
                     }
                     for report in reports
                 ]
@@ -45,7 +46,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
             empty="no plugin is installed: `pip install` a package with an entry point in the group rapua_scheduler",
         )
         for report in reports:
-            if report.error:
-                click.echo(f"\n{report.name} ({report.distribution or 'not installed'}):\n    {report.error}")
+            for problem in filter(None, (report.error, report.warning)):
+                click.echo(f"\n{report.name} ({report.distribution or 'not installed'}):\n    {problem}")
         for warning in session.plugins.warnings:
             click.echo(f"warning: {warning}", err=True)

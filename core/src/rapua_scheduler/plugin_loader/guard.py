@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import describe_error, summarize_error
+from rapua_scheduler.plugin_loader.limits import TookTooLong
 
 SLOW = timedelta(seconds=1)
 """A step that took longer is logged."""
@@ -47,6 +48,8 @@ def guarded(plugin: str, step: str) -> Iterator[None]:
             yield
     except (KeyboardInterrupt, Refused):
         raise
+    except TookTooLong as error:
+        raise Refused(f"{step}: {error}{_place(error)}") from None
     except BaseException as error:  # SystemExit and its like end with the plugin, not with the host
         log.debug("Plugin raised", traceback=describe_error(error))
         raise Refused(f"{step}: {summarize_error(error)}{_place(error)}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from rapua_scheduler.overrides import DisabledJob, apply_overrides
 from rapua_scheduler.plugin_loader.clashes import lost_keys, lost_names
 from rapua_scheduler.plugin_loader.guard import Refused, guarded
 from rapua_scheduler.plugin_loader.hooks import Hooks
+from rapua_scheduler.plugin_loader.limits import TookTooLong, at_most
 from rapua_scheduler.plugin_loader.metadata import entry_point_of, find_plugins, unmet_requirements
 from rapua_scheduler.plugin_loader.plugins import (
     FoundPlugin,
@@ -25,11 +27,13 @@ from rapua_scheduler.plugin_loader.plugins import (
     PluginReport,
     PluginState,
 )
+from rapua_scheduler.plugin_loader.tampering import Inventory
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.settings import did_you_mean, structure_settings
 
 _log = get_logger("rapua_scheduler.plugins")
 _Verdict = tuple[PluginState, str]
+_CHANGES = "it {}, for the host and every other plugin too; none of them was made for that"
 
 
 @frozen
@@ -45,7 +49,8 @@ def load_plugins(config: Config, known: KnownProviders, *, safe_mode: bool = Fal
     To be called on the main thread, before any job runs. A plugin that cannot be imported, implements
     its hooks wrongly, raises, exits, declares something that is not a job, refuses its settings or lacks
     a requirement is set aside with the reason, and so is one whose name or job key another has; the
-    others are loaded. `os._exit`, a native crash and code that never returns cannot be guarded against.
+    others are loaded. One that takes longer than `plugin_timeout` is broken off. `os._exit`, a native crash
+    and native code that never returns cannot be guarded against; the last line of the log names the plugin.
 
     Args:
         config: The configuration.
@@ -64,18 +69,21 @@ def load_plugins(config: Config, known: KnownProviders, *, safe_mode: bool = Fal
     for plugin, reason in lost_names([plugin for plugin in found if plugin not in aside], known).items():
         aside[plugin] = (PluginState.CLASH, reason)
     loaded: dict[FoundPlugin, _Contents] = {}
-    for plugin in found:
-        if plugin not in aside:
-            try:
-                loaded[plugin] = _load(plugin, config)
-            except Refused as refused:
-                aside[plugin] = (PluginState.FAILED, str(refused))
+    changes: dict[FoundPlugin, str] = {}
+    inventory = Inventory()
+    for plugin in [plugin for plugin in found if plugin not in aside]:
+        _log.info("Loading plugin", **_identity(plugin))  # the last line, if this one ends the process
+        try:
+            loaded[plugin] = at_most(config.plugin_timeout, partial(_load, plugin, config))
+        except (Refused, TookTooLong) as refused:
+            aside[plugin] = (PluginState.FAILED, str(refused))
+        changes[plugin] = inventory.changes()
     declared = {plugin: [job.key for job in contents.jobs] for plugin, contents in loaded.items()}
     broken = {plugin.provider for plugin, (state, _) in aside.items() if state is PluginState.FAILED}
     for plugin, reason in lost_keys(declared, known, broken).items():
         aside[plugin] = (PluginState.CLASH, reason)
         del loaded[plugin]
-    reports = _reports(found, aside, loaded, config)
+    reports = _reports(found, aside, loaded, changes, config)
     brought = Registry(
         RegisteredJob(job, plugin.name, plugin.distribution, plugin.version)
         for plugin, contents in loaded.items()
@@ -173,13 +181,15 @@ def _reports(
     found: Sequence[FoundPlugin],
     aside: Mapping[FoundPlugin, _Verdict],
     loaded: Mapping[FoundPlugin, _Contents],
+    changes: Mapping[FoundPlugin, str],
     config: Config,
 ) -> tuple[PluginReport, ...]:
     reports = []
     for plugin in found:
         state, error = aside.get(plugin, (PluginState.LOADED, ""))
         keys = tuple(job.key for job in loaded[plugin].jobs) if plugin in loaded else ()
-        reports.append(PluginReport(plugin.name, plugin.distribution, plugin.version, state, keys, error))
+        warning = _CHANGES.format(changes[plugin]) if changes.get(plugin) else ""
+        reports.append(PluginReport(plugin.name, plugin.distribution, plugin.version, state, keys, error, warning))
     names = {plugin.name for plugin in found}
     for name in dict.fromkeys(config.require_plugins):
         if name not in names:
@@ -196,9 +206,15 @@ def _unmet(reports: Sequence[PluginReport], config: Config) -> Iterator[str]:
             yield config.where().problem(["require_plugins"], f"{name!r} is not loaded: {reasons}")
 
 
+def _identity(plugin: FoundPlugin | PluginReport) -> dict[str, str]:
+    return {"plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
+
+
 def _tell(reports: Sequence[PluginReport], disabled: Mapping[str, DisabledJob], warnings: Sequence[str]) -> None:
     for report in reports:
-        log = _log.bind(plugin=report.name, distribution=report.distribution, version=report.version)
+        log = _log.bind(**_identity(report))
+        if report.warning:
+            log.warning("Plugin changes what is not its own", problem=report.warning)
         if report.state is PluginState.LOADED:
             log.debug("Plugin loaded", jobs=list(report.jobs))
         elif report.state in {PluginState.FAILED, PluginState.CLASH, PluginState.MISSING}:

@@ -41,6 +41,7 @@ class PluginReport:
         state: What became of it.
         jobs: The keys of its jobs; empty unless it is loaded.
         error: Why it is not loaded, and what to do; empty if it is.
+        warning: What it has changed that is not its own; empty if nothing.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PluginReport:
     state: PluginState
     jobs: tuple[str, ...] = ()
     error: str = ""
+    warning: str = ""
 
 
 @frozen
