@@ -47,6 +47,7 @@ class ClockWatch:
         self._clock = clock
         self._earliest = earliest
         self._alive: datetime | None = None
+        self._last_sign: datetime | None = None
         self._is_alive_known = False
         self._sign_due = 0.0
         self._say_due = 0.0
@@ -66,7 +67,8 @@ class ClockWatch:
                 _log.warning("Waiting for clock", clock=now.isoformat(), problem="it has not been set")
             return Trust.NOT_SET
         if not self._is_alive_known:
-            self._alive, self._is_alive_known = self._store.alive(), True
+            self._alive = self._last_sign = self._store.alive()
+            self._is_alive_known = True
         if self._alive is not None and now - self._alive > FARTHEST_AHEAD:
             return Trust.TOO_FAR_AHEAD
         if monotonic >= self._sign_due:
@@ -75,9 +77,18 @@ class ClockWatch:
         self._alive = now
         return Trust.FINE
 
-    def look_again(self) -> None:
-        """Forget the last sign of life: the operator may have said that the clock is right."""
-        self._is_alive_known = False
+    def heed_release(self) -> bool:
+        """Tell whether an operator has said since the last look that the clock is right; believe it.
+
+        Raises:
+            StoreError: That cannot be told.
+        """
+        if not self._is_alive_known:
+            return False
+        said = self._store.alive()
+        is_released = said != self._last_sign
+        self._alive = self._last_sign = said
+        return is_released
 
     def reason(self) -> str:
         """Say, for a person, why the clock is not trusted."""
@@ -91,6 +102,7 @@ class ClockWatch:
     def _leave_sign(self, now: datetime) -> None:
         try:
             self._store.note_alive(now)
+            self._last_sign = now
         except StoreError as error:  # whatever starts next will say it louder
             _log.warning("Sign of life not recorded", problem=str(error))
 

@@ -131,6 +131,11 @@ class Engine:
         """Look at once whether an operator has said something."""
         self._wakeup.set()
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether something has come in since the last tick began."""
+        return self._wakeup.is_set()
+
     def stop(self) -> None:
         """Claim nothing more, and let `run` end."""
         self._stopping = True
@@ -309,10 +314,10 @@ class Engine:
         """Heed what operators have said, and tell whether the clock can be trusted."""
         trust = self._watch.look()
         if self._controls.has_news():
-            self._heed()
-            if trust is Trust.TOO_FAR_AHEAD:
-                self._watch.look_again()
+            if self._watch.heed_release():
+                self._lower_marks()
                 trust = self._watch.look()
+            self._heed()
         if trust is Trust.TOO_FAR_AHEAD and not self._controls.is_held:
             reason = self._watch.reason()
             self._store.hold(self._clock.now(), reason)
@@ -321,7 +326,6 @@ class Engine:
         elif trust is Trust.FINE and self._controls.is_held:
             _log.warning("Clock is right again; released")
             self._store.release(self._clock.now())
-            self._read_controls()
         return trust is Trust.FINE
 
     def _take_over_jobs(self) -> None:
@@ -340,11 +344,8 @@ class Engine:
             self._dispatcher.cancel(run_id, f"cancelled by {by}")
 
     def _read_controls(self) -> None:
-        was_held = self._controls.is_held
         oldest = min((state.mark for state in self._states.values()), default=self._clock.now())
         self._controls.read(oldest)
-        if was_held and not self._controls.is_held:
-            self._lower_marks()
 
     def _lower_marks(self) -> None:
         stored = {job.key: job.mark for job in self._store.jobs()}
@@ -363,9 +364,9 @@ class Engine:
         now = self._clock.now()
         batch: list[tuple[JobState, Survey]] = []
         while self._heap and self._heap[0][0] <= now and len(batch) < MOST_CLAIMS:
-            _, key, state = heapq.heappop(self._heap)
-            if state.due is None or self._states.get(key) is not state:
-                continue
+            at, key, state = heapq.heappop(self._heap)
+            if state.due is None or at != state.due + self._lags.get(key, _NO_LAG):
+                continue  # it is due at another time by now
             job = state.registered.job
             if isinstance(job.next, BuiltInSchedule):
                 batch.append((state, self._surveyed(state, state.due, now)))
@@ -529,8 +530,7 @@ class Engine:
     def _push(self, state: JobState) -> None:
         if state.due is not None:  # jobs due at one instant go by key
             key = state.registered.job.key
-            due = state.due + self._lags[key] if key in self._lags else state.due
-            heapq.heappush(self._heap, (due, key, state))
+            heapq.heappush(self._heap, (state.due + self._lags.get(key, _NO_LAG), key, state))
 
     def _remember_next(self, next_fire_times: Mapping[str, datetime | None]) -> None:
         if not next_fire_times:

@@ -180,8 +180,9 @@ class Runner:
         self._report_at = 0.0
         self._all_settled = threading.Event()
         self._is_grace_cut = False
-        self._recording: set[str] = set()
+        self._recording: set[Attempt] = set()
         self._all_recorded = threading.Event()
+        self._answered = threading.Event()
         self.wake: Callable[[], None] = lambda: None
 
     def start(
@@ -278,6 +279,12 @@ class Runner:
             self._record_again()
             if self._recording:
                 self._clock.wait(self._all_recorded, min(left, RECORD_AGAIN_AFTER))
+
+    def wait_for_store(self) -> None:
+        """Block until the store has answered for every outcome that it was handed."""
+        while len(self._recording) > len(self._unrecorded):
+            self._answered.wait(RECORD_AGAIN_AFTER)
+            self._answered.clear()
 
     def cut_grace(self) -> None:
         """End the wait of `stop` at once; may be called from any thread."""
@@ -436,30 +443,37 @@ class Runner:
         def then(error: Exception | None, accepted: bool) -> None:
             if error is not None:
                 self._unrecorded.append((attempt, outcome, lines))
+                self._answered.set()
                 _log.error("Outcome not recorded", run_id=attempt.run.run_id, problem=summarize_error(error))
                 self.wake()
                 return
-            self._recording.discard(attempt.run.run_id)
-            if not self._recording:
-                self._all_recorded.set()
-            if accepted and self._publish.is_heard:
-                self._publish(
-                    RunFinished(
-                        evolve(
-                            attempt.run,
-                            status=outcome.status,
-                            finished_at=outcome.finished_at,
-                            result=outcome.result,
-                            error=outcome.error,
-                        )
-                    )
-                )
-            attempt.arrive()
+            try:
+                self._tell_end(attempt, outcome, accepted=accepted)
+            finally:
+                self._recording.discard(attempt)
+                if not self._recording:
+                    self._all_recorded.set()
+                self._answered.set()
 
-        self._recording.add(attempt.run.run_id)
+        self._recording.add(attempt)
         self._store.finish(
             attempt.run.run_id, attempt.run.attempt, outcome, then, again=attempt.again_in is not None, log=lines
         )
+
+    def _tell_end(self, attempt: Attempt, outcome: Outcome, *, accepted: bool) -> None:
+        if accepted and self._publish.is_heard:
+            self._publish(
+                RunFinished(
+                    evolve(
+                        attempt.run,
+                        status=outcome.status,
+                        finished_at=outcome.finished_at,
+                        result=outcome.result,
+                        error=outcome.error,
+                    )
+                )
+            )
+        attempt.arrive()
 
 
 def _job_log(attempt: Attempt, recorder: Recorder) -> Any:

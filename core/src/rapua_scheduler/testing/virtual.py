@@ -19,7 +19,7 @@ from rapua_scheduler.run import Run
 from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Runner
 from rapua_scheduler.store.memory import MemoryStore
-from rapua_scheduler.store.port import Store
+from rapua_scheduler.store.port import Store, StoredJob
 from rapua_scheduler.testing.clock import ManualClock
 
 _A_DAY = 86_400.0
@@ -110,6 +110,11 @@ class VirtualScheduler:
         self._engine.add(jobs)
         self._settle()
 
+    def add_absent(self, jobs: Iterable[StoredJob]) -> None:
+        """Add jobs whose plugins are not there; see `Scheduler.add_absent`."""
+        self._engine.add_absent(jobs)
+        self._settle()
+
     def advance(self, duration: timedelta) -> None:
         """Let *duration* pass; every job runs at its fire times, before the clock goes on."""
         end = self.clock.monotonic() + duration.total_seconds()
@@ -132,9 +137,12 @@ class VirtualScheduler:
         self._executor.close()
 
     def _settle(self) -> float:
-        self._executor.end_what_is_over()
-        while (wait := self._engine.tick()) == 0:
+        while True:
             self._executor.end_what_is_over()
+            wait = self._engine.tick()
+            self._runner.wait_for_store()
+            if wait > 0 and not self._engine.is_woken:
+                break
         until_end = self._executor.seconds_to_wait()
         return wait if until_end is None else min(wait, until_end)
 
