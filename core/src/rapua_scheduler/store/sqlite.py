@@ -21,7 +21,7 @@ from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.errors import AnotherHostError, StoreError
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Decision, LogLine, Outcome, Run, Start, WindowKind
-from rapua_scheduler.store import attempts, claims, declarations, owners, words
+from rapua_scheduler.store import attempts, claims, declarations, owners, pruning, words
 from rapua_scheduler.store.attempts import Note
 from rapua_scheduler.store.commits import check_complete
 from rapua_scheduler.store.connections import open_for_reading, open_for_writing, open_second, resolve
@@ -244,6 +244,10 @@ class SqliteStore(SqliteReader):
         opening.writer.call(partial(owners.note_alive, owner=opening.owner, at=at))
 
     # -- the end
+
+    def prune(self, before: datetime, keep_runs: int, *, most: int = 1000) -> int:
+        """See `Store.prune`."""
+        return self._call(partial(pruning.prune, before=before, keep_runs=keep_runs, most=most))
 
     def close(self) -> None:
         """See `Store.close`."""

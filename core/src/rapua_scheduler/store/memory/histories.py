@@ -6,6 +6,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 
 from attrs import evolve
 
@@ -348,6 +349,33 @@ class Histories:
             history.unfinished += by_hand.unfinished
         self._histories[job_key] = history
 
+    def prune(self, before: datetime, keep_runs: int, most: int) -> int:
+        """Forget runs and gaps as `Store.prune` says, and return how many."""
+        gone = self._forget_all([run for run in self._runs.values() if _ended_before(run, before)], most)
+        beyond = [
+            self._runs[run_id]
+            for history in self._histories.values()
+            for run_id in history.run_ids[: max(len(history.run_ids) - keep_runs, 0)]
+        ]
+        gone += self._forget_all(beyond, most - gone)
+        for history in self._histories.values():
+            old = sum(numbered.gap.last < before for numbered in history.gaps)
+            going = min(max(old, len(history.gaps) - keep_runs), most - gone)
+            del history.gaps[:going]
+            gone += going
+        return gone
+
+    def _forget_all(self, runs: Sequence[Run], most: int) -> int:
+        """Forget those that may go, *most* at most, and return how many."""
+        may_go = (run for run in runs if self._may_go(self._histories[run.job_key], run))
+        going = {run.run_id: run for run in islice(may_go, most)}
+        for job_key in {run.job_key for run in going.values()}:
+            history = self._histories[job_key]
+            history.run_ids = [run_id for run_id in history.run_ids if run_id not in going]
+        for run in going.values():
+            self._forget(self._histories[run.job_key], run)
+        return len(going)
+
     def _forget_oldest(self, history: _History) -> None:
         for position, run_id in enumerate(history.run_ids):
             run = self._runs[run_id]
@@ -377,6 +405,11 @@ class Histories:
 
     def _in_order(self, run_ids: Collection[str]) -> list[Run]:
         return [run for run in self._runs.values() if run.run_id in run_ids] if run_ids else []
+
+
+def _ended_before(run: Run, before: datetime) -> bool:
+    has_begun_before = run.started_at is None or run.started_at < before
+    return has_begun_before and run.finished_at is not None and run.finished_at < before
 
 
 def _age(numbered: _NumberedGap) -> tuple[datetime, int]:

@@ -322,6 +322,15 @@ class MemoryStore:
 
     # -- the end
 
+    def prune(self, before: datetime, keep_runs: int, *, most: int = 1000) -> int:
+        """See `Store.prune`."""
+        before = utc(before)
+        with self._open():
+            gone = self._histories.prune(before, keep_runs, most)
+            marks = [self._jobs.find(key).mark for key in self._jobs]
+            self._windows.forget(before, lambda key: self._jobs.mark_of(key) if key else min(marks, default=None))
+            return gone
+
     def close(self) -> None:
         """See `Store.close`; what was recorded is forgotten."""
         with self._lock:

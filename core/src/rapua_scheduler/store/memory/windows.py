@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from attrs import evolve
@@ -45,9 +46,9 @@ class Windows:
             if window is not None:
                 self._lasting[job_key, kind] = evolve(window, job_key=job_key)
 
-    def forget(self, before: datetime) -> None:
-        """Forget those that ended before *before*."""
-        self._ended = [window for window in self._ended if window.until is None or window.until >= before]
+    def forget(self, before: datetime, mark_of: Callable[[str], datetime | None]) -> None:
+        """Forget those that ended before *before*, and that the mark of what they are of is past."""
+        self._ended = [window for window in self._ended if not _is_past(window, before, mark_of(window.job_key))]
 
     def listed(self, job_key: str | None, since: datetime | None) -> list[Window]:
         """See `Store.windows`."""
@@ -58,6 +59,10 @@ class Windows:
             and (since is None or window.until is None or window.until > since)
         ]
         return sorted(found, key=_order)
+
+
+def _is_past(window: Window, before: datetime, mark: datetime | None) -> bool:
+    return window.until is not None and window.until < before and (mark is None or window.until <= mark)
 
 
 def _order(window: Window) -> tuple[object, ...]:
