@@ -15,6 +15,7 @@ _DAMAGED = (
     "`sqlite3 {path} .recover`"
 )
 _NOT_WRITABLE = "cannot be written ({error}); make the file and its directory {parent} writable for this user"
+_REPLACED = "was moved or replaced while it was opened; try again"
 _NO_ACCESS = "cannot be opened ({error}); the directory {parent} must exist, and it and the file be open to this user"
 _FULL = "the disk, or what this user may have of it, is full ({error}); make room, nothing that was recorded is lost"
 _LOCKED = "another process has kept it locked for too long ({error}); see what it is and end it"
@@ -39,5 +40,6 @@ def store_error(path: Path, error: Exception) -> StoreError:
     if isinstance(error, PermissionError):
         text = _NO_ACCESS
     elif isinstance(error, sqlite3.Error) and hasattr(error, "sqlite_errorcode"):  # not those of the module itself
-        text = _TEXTS.get(error.sqlite_errorcode & 0xFF, text)
+        code = error.sqlite_errorcode
+        text = _REPLACED if code == sqlite3.SQLITE_READONLY_DBMOVED else _TEXTS.get(code & 0xFF, text)
     return StoreError(path, text.format(error=error, path=path, parent=path.parent))
