@@ -56,7 +56,7 @@ class Dispatcher:
             if run.status is RunStatus.RUNNING:
                 self._execute(self._lanes.start(registered, run))
             else:
-                self._lanes.wait(registered, run)
+                self._let_wait(registered, run)
         if verdict.cancels or verdict.replaces:
             self._make_room(verdict.cancels, verdict.replaces, verdict.decision.runs[-1].run_id)
 
@@ -100,7 +100,12 @@ class Dispatcher:
                 self._skip(registered, run, place.why_skipped)
                 return
             self._make_room(place.cancels, place.replaces, run.run_id)
+        self._let_wait(registered, run)
+
+    def _let_wait(self, registered: RegisteredJob, run: Run) -> None:
         self._lanes.wait(registered, run)
+        if self._ended:  # what it waits for may have ended while nothing waited, and so have told nobody
+            self._runner.wake()
 
     def _skip(self, registered: RegisteredJob, run: Run, why: str) -> None:
         self._store.drop(run.run_id, Outcome(RunStatus.CANCELLED, self._clock.now(), error=f"skipped: {why}"))

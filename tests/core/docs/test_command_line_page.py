@@ -9,7 +9,8 @@ import click
 import pytest
 
 from rapua_scheduler.cli import main
-from rapua_scheduler.control import JobListing, gap_fields, job_fields, run_fields
+from rapua_scheduler.control.fields import gap_fields, job_fields, run_fields
+from rapua_scheduler.control.listings import JobListing
 from rapua_scheduler.run import Gap, GapReason, Run, RunStatus, Trigger
 from tests.core.docs.pages import read, sections
 

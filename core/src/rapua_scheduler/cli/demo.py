@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from rapua_scheduler.cli.render import counts, moment
+from rapua_scheduler.cli.render import counts
 from rapua_scheduler.cli.run import end_despite_threads, stop_on_signals
 from rapua_scheduler.clock import ShiftedClock, SystemClock
 from rapua_scheduler.config import Config, load_config
+from rapua_scheduler.control.instants import moment
 from rapua_scheduler.demo.site import changes, make_site, snapshot
 from rapua_scheduler.events import Event, HostStarted, RunFinished
 from rapua_scheduler.host import Host

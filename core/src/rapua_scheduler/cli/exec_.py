@@ -10,12 +10,11 @@ from types import FrameType
 
 import click
 
-from rapua_scheduler.cli.render import json_option, show_json
+from rapua_scheduler.cli.render import json_option, show_run
 from rapua_scheduler.cli.run import end_despite_threads
 from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
-from rapua_scheduler.control.fields import run_fields
 from rapua_scheduler.foreground import ForegroundRun
 from rapua_scheduler.host import child_setup
 from rapua_scheduler.logs import configure_logging, stamped_by
@@ -51,7 +50,7 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
             run = _execute(store, clock, config, registered, asked_for, dry_run=dry_run)
     finally:
         store.close()
-    _show(run, config, dry_run=dry_run, as_json=as_json)
+    show_run(run, config.timezone, as_json=as_json, title="dry run" if dry_run else "")
     code = 0 if run.status is RunStatus.SUCCEEDED else 1
     end_despite_threads(code)
     return code
@@ -73,15 +72,3 @@ def _execute(
         dry_run=dry_run,
         grace=config.shutdown_grace,
     )
-
-
-def _show(run: Run, config: Config, *, dry_run: bool, as_json: bool) -> None:
-    fields = run_fields(run, config.timezone)
-    if as_json:
-        show_json(fields)
-        return
-    click.echo(f"{'dry run' if dry_run else f'run {run.run_id}'}: {run.status.value}")
-    for name, value in (run.result or {}).items():
-        click.echo(f"    {name}: {value}")
-    if run.error:
-        click.echo("\n".join(f"    {line}" for line in run.error.splitlines()))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
-
 import click
 
-from rapua_scheduler.cli.render import counts, json_option, moment, one_line, show_json, show_table
+from rapua_scheduler.cli.entries import entry_fields, show_entries
+from rapua_scheduler.cli.render import json_option, show_json, show_table
 from rapua_scheduler.cli.session import open_session, parse_instant
-from rapua_scheduler.control import gap_fields, history, run_fields
-from rapua_scheduler.run import Gap, Run
+from rapua_scheduler.control.fields import window_fields
+from rapua_scheduler.control.instants import moment
+from rapua_scheduler.control.records import history
 from rapua_scheduler.store.memory import MemoryStore
 
 
@@ -20,10 +20,20 @@ from rapua_scheduler.store.memory import MemoryStore
 @click.option(
     "--count", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="At most so many, the newest."
 )
+@click.option(
+    "--windows", is_flag=True, help="Instead, the times in which jobs were paused, absent, failed to load or held."
+)
 @json_option
 @click.pass_context
 def command(
-    context: click.Context, *, job: str | None, since: str | None, failed: bool, count: int, as_json: bool
+    context: click.Context,
+    *,
+    job: str | None,
+    since: str | None,
+    failed: bool,
+    count: int,
+    windows: bool,
+    as_json: bool,
 ) -> None:
     """List past runs, and fire times that were not run, newest first.
 
@@ -31,42 +41,30 @@ def command(
     """
     with open_session(context) as session:
         zone = session.config.timezone
-        entries = history(
-            session.store if session.store is not None else MemoryStore(),
-            tuple(session.plugins.registry),
-            job_key=job,
-            since=parse_instant(since, session.config) if since else None,
-            failed=failed,
-            limit=count,
-        )
-        if as_json:
-            show_json(
-                [gap_fields(entry, zone) if isinstance(entry, Gap) else run_fields(entry, zone) for entry in entries]
+        store = session.store if session.store is not None else MemoryStore()
+        start = parse_instant(since, session.config) if since else None
+        entries = history(store, tuple(session.plugins.registry), job_key=job, since=start, failed=failed, limit=count)
+        if windows:
+            found = list(reversed(store.windows(job_key=job, since=start)))[:count]
+            if as_json:
+                show_json([window_fields(window, zone) for window in found])
+                return
+            show_table(
+                ("JOB", "KIND", "SINCE", "UNTIL", "BY", "REASON"),
+                (
+                    (
+                        window.job_key or "all",
+                        window.kind.value,
+                        moment(window.since, zone),
+                        moment(window.until, zone),
+                        window.by or "-",
+                        window.reason,
+                    )
+                    for window in found
+                ),
+                empty="no job was paused, absent, failed to load or held",
             )
-            return
-        show_table(
-            ("RUN", "JOB", "FIRE TIME", "TRIGGER", "STATUS", "STARTED", "RESULT"),
-            (_row(entry, zone) for entry in entries),
-            empty="nothing has run yet",
-        )
-
-
-def _row(entry: Run | Gap, zone: tzinfo) -> tuple[str, ...]:
-    if isinstance(entry, Gap):
-        many = "an unknown number of fire times" if entry.count is None else f"{entry.count} fire times"
-        if entry.count == 1:
-            return _gap_row(entry, zone, entry.detail)
-        return _gap_row(entry, zone, f"{many} until {moment(entry.last, zone)} {entry.detail}".rstrip())
-    return (
-        entry.run_id,
-        entry.job_key,
-        moment(entry.fire_time, zone),
-        entry.trigger.value,
-        entry.status.value,
-        moment(entry.started_at, zone),
-        one_line(entry.error) or counts(entry.result),
-    )
-
-
-def _gap_row(gap: Gap, zone: tzinfo, text: str) -> tuple[str, ...]:
-    return ("-", gap.job_key, moment(gap.first, zone), "-", gap.reason.value, "-", text)
+        elif as_json:
+            show_json([entry_fields(entry, zone) for entry in entries])
+        else:
+            show_entries(entries, zone, empty="nothing has run yet")

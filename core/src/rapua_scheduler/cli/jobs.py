@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from rapua_scheduler.cli.render import json_option, moment, show_json, show_table
+from rapua_scheduler.cli.render import json_option, show_json, show_table
 from rapua_scheduler.cli.session import open_session, plugins_print_elsewhere
-from rapua_scheduler.control import JobListing, job_fields, list_jobs
+from rapua_scheduler.control.fields import job_fields
+from rapua_scheduler.control.instants import moment
+from rapua_scheduler.control.listings import JobListing, list_jobs
 
 
 @click.command("jobs")
@@ -25,13 +27,14 @@ def command(context: click.Context, *, as_json: bool) -> None:
             show_json([job_fields(listing, zone) for listing in listings])
             return
         show_table(
-            ("KEY", "NAME", "PLUGIN", "SCHEDULE", "NEXT FIRE TIME", "LAST RUN"),
+            ("KEY", "NAME", "PLUGIN", "SCHEDULE", "STATE", "NEXT FIRE TIME", "LAST RUN"),
             (
                 (
                     listing.key,
                     listing.name,
                     listing.plugin or "-",
                     listing.schedule,
+                    listing.state.value.replace("_", " "),
                     _next(listing, moment(listing.next_fire_time, zone)),
                     f"{listing.last_run.status} {moment(listing.last_run.started_at, zone)}"
                     if listing.last_run
@@ -45,5 +48,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
 
 def _next(listing: JobListing, fire_time: str) -> str:
     if listing.is_orphaned:
-        return "orphaned: its plugin is not loaded"
-    return f"broken: {listing.problem}" if listing.problem else fire_time
+        return f"none: {listing.problem or 'its plugin is not loaded'}"
+    if listing.problem:
+        return f"not known: {listing.problem}"
+    return f"{fire_time} (paused: {listing.pause.reason})" if listing.pause is not None else fire_time

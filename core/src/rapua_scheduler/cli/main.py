@@ -30,8 +30,17 @@ _COMMANDS = {
     "plugins": ("List the installed plugins, and what is wrong with which.", "plugins"),
     "upcoming": ("List the next fire times.", "upcoming"),
     "exec": ("Run one job here and now.", "exec_"),
+    "trigger": ("Have the host run one job by hand.", "trigger"),
+    "backfill": ("Run one job for fire times long past.", "backfill"),
     "history": ("List past runs and fire times that were not run.", "history"),
     "show": ("Show everything about one run.", "show"),
+    "why": ("Explain what a job is at, or what became of any instant.", "why"),
+    "status": ("Show how the host and its jobs are doing, and what needs a look.", "status"),
+    "simulate": ("Show what would run, and what would not and why.", "simulate"),
+    "pause": ("Let no fire time of a job run until it is resumed.", "pause"),
+    "resume": ("End the pause of a job.", "resume"),
+    "cancel": ("Tell a run to stop, or keep it from starting.", "cancel"),
+    "release": ("Say that the clock is right, so that what is held goes on.", "release"),
     "check": ("Check configuration, plugins, store and site.", "check"),
 }
 

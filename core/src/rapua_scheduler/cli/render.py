@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 import click
+
+from rapua_scheduler.control.fields import run_fields
+from rapua_scheduler.run import Run
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with stable names.")
 
@@ -49,22 +52,27 @@ def _show_plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
-def moment(instant: datetime | None, zone: tzinfo) -> str:
-    """Return *instant* for a person, in *zone*; "-" for None."""
-    if instant is None:
-        return "-"
-    return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z")
-
-
-def one_line(text: str | None, longest: int = 100) -> str:
-    """Return the last line of *text* that is not blank, cut to *longest*; "" for None."""
-    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
-    return last if len(last) <= longest else last[: longest - 1] + "…"
-
-
 def counts(result: object) -> str:
     """Return a run's result as `name=value` words."""
     if not isinstance(result, dict):
         return ""
     return " ".join(f"{key}={value}" for key, value in result.items())
+
+
+def show_run(run: Run, zone: tzinfo, *, as_json: bool, title: str = "") -> None:
+    """Print how a run has ended.
+
+    Args:
+        run: The run.
+        zone: The zone that times are told in.
+        as_json: Whether to print JSON.
+        title: What to call it; by default its id.
+    """
+    if as_json:
+        show_json(run_fields(run, zone))
+        return
+    click.echo(f"{title or f'run {run.run_id}'}: {run.status.value}")
+    for name, value in (run.result or {}).items():
+        click.echo(f"    {name}: {value}")
+    if run.error:
+        click.echo("\n".join(f"    {line}" for line in run.error.splitlines()))

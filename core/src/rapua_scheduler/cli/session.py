@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,19 +18,22 @@ from attrs import frozen
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config, load_config
 from rapua_scheduler.logs import configure_logging
-from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, load_plugins
+from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, absences, load_plugins
+from rapua_scheduler.registry import Registry
 from rapua_scheduler.store.locks import lock_path
 from rapua_scheduler.store.sqlite import SqliteStore
+
+_NO_PLUGINS = LoadedPlugins((), Registry(), {})
 
 
 @frozen
 class Session:
-    """One command's view of the world; nothing in it is written to.
+    """One command's view of the world.
 
     Attributes:
         config: The configuration.
-        store: The store, opened for reading; None if there is none yet.
-        plugins: The plugins that were found, and their jobs.
+        store: The store, opened for reading unless the command has a word to write; None if there is none yet.
+        plugins: The plugins that were found, and their jobs; none if the command needs none.
         clock: Where the time comes from.
     """
 
@@ -54,29 +59,60 @@ def is_safe_mode(context: click.Context) -> bool:
 
 
 @contextmanager
-def open_session(context: click.Context, *, import_plugins: bool = True) -> Iterator[Session]:
-    """Read the configuration, load the plugins, and open the store for reading if there is one.
+def open_session(context: click.Context, *, import_plugins: bool = True, for_words: bool = False) -> Iterator[Session]:
+    """Read the configuration, load the plugins, and open the store if there is one.
 
     Args:
         context: The command's.
         import_plugins: Whether the command needs the jobs.
+        for_words: Whether it writes the operator's word to the store, which then must be there.
 
     Raises:
         ConfigurationError: The configuration has mistakes.
-        StoreError: There is a store, but it cannot be read.
+        StoreError: There is a store, but it cannot be used; or there is none, and must be.
     """
     configure_logging("console", level=logging.ERROR)
-    config = read_config(context)
-    # a store that is gone while its lock file is there is no first start: opening it says so
-    is_there = config.state.exists() or lock_path(config.state).exists()
-    store = SqliteStore.open_read_only(config.state) if is_there else None
+    config, clock = read_config(context), SystemClock()
+    store = SqliteStore.open(config.state, create=False, clock=clock) if for_words else _open_for_reading(config)
     try:
-        known = KnownProviders.from_stored(store.jobs() if store is not None else ())
-        plugins = load_plugins(config, known, safe_mode=is_safe_mode(context) or not import_plugins)
-        yield Session(config, store, plugins, SystemClock())
+        plugins = _NO_PLUGINS
+        if import_plugins:
+            known = KnownProviders.from_stored(store.jobs() if store is not None else ())
+            plugins = load_plugins(config, known, safe_mode=is_safe_mode(context))
+        yield Session(config, store, plugins, clock)
     finally:
         if store is not None:
             store.close()
+
+
+def _open_for_reading(config: Config) -> SqliteStore | None:
+    # a store that is gone while its lock file is there is no first start: opening it says so
+    is_there = config.state.exists() or lock_path(config.state).exists()
+    return SqliteStore.open_read_only(config.state) if is_there else None
+
+
+@contextmanager
+def open_for_words(context: click.Context, *, import_plugins: bool = False) -> Iterator[tuple[Session, SqliteStore]]:
+    """Open a session and its store to write the operator's word to it; see `open_session`."""
+    with open_session(context, import_plugins=import_plugins, for_words=True) as session:
+        if session.store is None:
+            raise AssertionError("a store that is opened for writing is there")
+        yield session, session.store
+
+
+def reasons_of_absence(session: Session) -> Mapping[str, str]:
+    """Return why jobs that the store knows cannot be run now, by key."""
+    stored = session.store.jobs() if session.store is not None else ()
+    return {key: reason for key, (_, reason) in absences(stored, session.plugins).items()}
+
+
+def who_asks() -> str:
+    """Return who gives this command, as user@machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a user without a name, as in a container
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def plugins_print_elsewhere() -> AbstractContextManager[object]:

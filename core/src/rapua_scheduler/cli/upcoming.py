@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from rapua_scheduler.cli.render import json_option, moment, show_json, show_table
+from rapua_scheduler.cli.render import json_option, show_json, show_table
 from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere
-from rapua_scheduler.control import iso, upcoming
+from rapua_scheduler.control.instants import iso, moment
+from rapua_scheduler.control.previews import upcoming
 
 _DEFAULT_COUNT = 10
 _MOST = 100_000

@@ -35,6 +35,7 @@ from rapua_scheduler.store.rows import (
     to_window,
 )
 from rapua_scheduler.store.rules import left_out
+from rapua_scheduler.store.schema import read_version
 from rapua_scheduler.store.statements import CONSUMING, UNANSWERED, UNFINISHED
 
 _UNFINISHED = {RunStatus.QUEUED, RunStatus.RUNNING}
@@ -80,6 +81,18 @@ class SqliteReader:
     def path(self) -> Path:
         """Absolute path of the store's file."""
         return self._path
+
+    @property
+    def store_id(self) -> str:
+        """What tells this store from any other; copies of it have the same."""
+        ((store_id,),) = self._rows("SELECT value FROM meta WHERE name = 'store_id'")
+        return str(store_id)
+
+    @property
+    def schema(self) -> int:
+        """The version of its schema."""
+        with self._exclusively() as connection:
+            return read_version(connection)
 
     def host(self) -> HostRecord | None:
         """See `Store.host`."""

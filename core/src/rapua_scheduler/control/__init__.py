@@ -1,0 +1,1 @@
+"""What the command line asks of registry and store: listings, answers, and the operator's word, as plain values."""
