@@ -15,6 +15,9 @@ from rapua_scheduler.schedules.base import LATEST
 MOST_CALLS = 10_000
 """How many calls of a next function one look at a job may take; source: the time rules of the design."""
 
+SHORTEST = timedelta(milliseconds=1)
+"""Fire times that are closer together than this are too fast; source: the shortest interval of `every`."""
+
 _TICK = timedelta(microseconds=1)
 _FIRST_OF_ALL = (WindowKind.PAUSED, WindowKind.ABSENT, WindowKind.HELD)
 
@@ -60,7 +63,7 @@ class Survey:
     Attributes:
         stretches: Oldest first; empty if none has come.
         next: The first fire time after now, in UTC; None if there is none, or none is known.
-        is_too_fast: Whether there were too many to look at all of them.
+        is_too_fast: Whether there were too many to look at all of them, or they are too close together.
     """
 
     stretches: tuple[Stretch, ...]
@@ -175,8 +178,9 @@ def survey(
         return Survey((), due)
     windows = tuple(windows)
     following = first_after(next_function, due, zone)
+    is_too_fast = following is not None and following - due < SHORTEST
     if following is None or following > now:
-        return Survey((_lone(next_function, due, zone, windows),), following)
+        return Survey((_lone(next_function, due, zone, windows),), following, is_too_fast)
     if isinstance(next_function, BuiltInSchedule):
         return _jumped(next_function, due, now, zone, keep, windows)
     return _stepped(next_function, due, following, now, zone, keep, windows, enough)
@@ -250,7 +254,8 @@ def _stepped(
             rest = Stretch(after + _TICK, (), None, None, until=now)
             return Survey((*_cut(found, keep, windows), rest), first_after(next_function, now, zone), is_too_fast=True)
         after = first_after(next_function, after, zone)
-    return Survey(_cut(found, keep, windows), after)
+    is_too_fast = found[-1] - found[0] < (len(found) - 1) * SHORTEST
+    return Survey(_cut(found, keep, windows), after, is_too_fast)
 
 
 def _cut(found: Sequence[datetime], keep: int, windows: Sequence[Window]) -> tuple[Stretch, ...]:

@@ -124,6 +124,19 @@ def test_a_stretch_too_long_to_step_through_ends_in_one_of_unknown_count() -> No
     assert found.next > now
 
 
+@pytest.mark.parametrize(("microseconds", "is_too_fast"), [(1000, False), (999, True)])
+@pytest.mark.parametrize("times", [1, 2, 50])
+def test_fire_times_less_than_a_millisecond_apart_are_too_fast(
+    microseconds: int, is_too_fast: bool, times: int
+) -> None:
+    apart = timedelta(microseconds=microseconds)
+
+    found = survey(lambda after: after + apart, START, START + (times - 1) * apart, UTC)
+
+    assert found.is_too_fast is is_too_fast
+    assert found.next == START + times * apart
+
+
 def test_a_survey_that_has_taken_enough_time_gives_up() -> None:
     found = survey(
         lambda after: after + timedelta(seconds=1), START, START + timedelta(hours=1), UTC, enough=lambda: True

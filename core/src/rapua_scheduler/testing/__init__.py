@@ -2,6 +2,7 @@
 
 from rapua_scheduler.testing.clock import AutoClock, ManualClock
 from rapua_scheduler.testing.jobs import run_job
+from rapua_scheduler.testing.next_functions import check_next
 from rapua_scheduler.testing.virtual import VirtualScheduler
 
-__all__ = ["AutoClock", "ManualClock", "VirtualScheduler", "run_job"]
+__all__ = ["AutoClock", "ManualClock", "VirtualScheduler", "check_next", "run_job"]
