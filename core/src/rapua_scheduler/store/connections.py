@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from rapua_scheduler.errors import StoreError
-from rapua_scheduler.store.locks import lock_path
+from rapua_scheduler.store.locks import HOST, is_held, lock_path
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.schema import APPLICATION_ID, VERSION, migrate, read_version
 from rapua_scheduler.store.transactions import roll_back
@@ -43,7 +43,7 @@ def open_for_writing(path: Path, *, create: bool) -> tuple[sqlite3.Connection, s
             raise _missing(path, "is empty", had_lock_file=had_lock_file)
         _use_wal(path, connection)
         connection.execute("PRAGMA synchronous = FULL")
-        migrate(connection)
+        _migrate(path, connection)
         _check_pages(path, connection)
         return connection, _store_id(path, connection)
 
@@ -185,6 +185,18 @@ def _is_empty(path: Path, connection: sqlite3.Connection) -> bool:
             "restore the file from a backup that was made before the update",
         )
     return False
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date, unless a host of the time before is at work: it would write what it knows."""
+    version = read_version(connection)
+    if 0 < version < VERSION and is_held(path, HOST):
+        raise StoreError(
+            path,
+            f"has schema {version}, and the host that is active on it was started before the update to {VERSION}; "
+            "start that host anew first",
+        )
+    migrate(connection)
 
 
 def _use_wal(path: Path, connection: sqlite3.Connection) -> None:

@@ -218,7 +218,8 @@ class Store(Protocol):
     def report(self, run_id: str, attempt: int, *, done: int | None, total: int | None, log: Sequence[LogLine]) -> None:
         """Keep the progress of a running attempt, and lines of its log, without waiting for it.
 
-        Of an attempt that is not the running one nothing is kept. What cannot be recorded is lost.
+        None leaves what is kept. Of an attempt that is not this opening's running one nothing is kept.
+        What cannot be recorded is lost.
         """
 
     def mark_lost(self, at: datetime) -> Sequence[Run]:
@@ -281,6 +282,8 @@ class Store(Protocol):
         """End the `held` window, let *at* count as a sign of life, and lower every mark that is later to *at*.
 
         No mark is lowered below the newest fire time whose claim was pruned: it alone still guards that.
+        Later fire times are decided on anew, so that a gap no longer tells of them; its count is unknown
+        if it was cut. Runs stay, and what they have claimed is not claimed again.
 
         Args:
             at: The time that the operator takes to be right.

@@ -23,6 +23,20 @@ _BEGIN = f"""
 # One that began later than it ended, by a clock that was wrong, never was.
 _END = "UPDATE windows SET since = min(since, :at), until = :at WHERE until IS NULL"
 
+_LOWERED = "max(:at, coalesce(pruned_until, :at))"
+_MARK = "(SELECT mark FROM jobs WHERE key = job_key)"
+_ARE_LATER = f"job_key IN (SELECT value FROM json_each(:keys)) AND last > {_MARK}"
+
+# Of a stretch that the mark lies within, nobody here knows the fire times.
+_LOWER = (
+    f"""
+    UPDATE jobs SET mark = {_LOWERED}, next_fire_time = NULL, changed_at = iif(changed_at > mark, changed_at, NULL)
+    WHERE key IN (SELECT value FROM json_each(:keys))
+    """,
+    f"DELETE FROM gaps WHERE {_ARE_LATER} AND first > {_MARK}",
+    f"UPDATE gaps SET last = {_MARK}, count = NULL WHERE {_ARE_LATER}",
+)
+
 
 def bump(connection: sqlite3.Connection) -> None:
     """Let `word` return another number from now on."""
@@ -49,20 +63,15 @@ def hold(connection: sqlite3.Connection, at: datetime, reason: str) -> None:
 
 def release(connection: sqlite3.Connection, at: datetime, job_key: str | None) -> Sequence[str]:
     """See `Store.release`."""
-    given = {"at": to_micros(at), "job_key": job_key}
+    given: dict[str, object] = {"at": to_micros(at), "job_key": job_key}
     connection.execute(f"{_END} AND kind = 'held'", given)
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('alive_at', :at)", given)
     bump(connection)
-    lowered = "max(:at, coalesce(pruned_until, :at))"
-    later = f"mark > {lowered} AND key = coalesce(:job_key, key)"
+    later = f"mark > {_LOWERED} AND key = coalesce(:job_key, key)"
     keys = [key for (key,) in connection.execute(f"SELECT key FROM jobs WHERE {later} ORDER BY key", given)]
-    connection.execute(
-        f"""
-        UPDATE jobs SET mark = {lowered}, next_fire_time = NULL, changed_at = iif(changed_at > mark, changed_at, NULL)
-        WHERE {later}
-        """,
-        given,
-    )
+    given["keys"] = to_json(keys)
+    for statement in _LOWER:
+        connection.execute(statement, given)
     return keys
 
 

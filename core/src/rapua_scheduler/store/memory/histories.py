@@ -333,6 +333,15 @@ class Histories:
 
     # -- forgetting and renaming
 
+    def take_back_gaps(self, job_key: str, mark: datetime) -> None:
+        """Forget what is recorded of fire times later than *mark* as not run."""
+        history = self._history(job_key)
+        history.gaps = [numbered for numbered in history.gaps if numbered.gap.first <= mark]
+        for numbered in history.gaps:
+            if numbered.gap.last > mark:
+                numbered.gap = evolve(numbered.gap, last=mark, count=None)
+        history.gaps.sort(key=_age)
+
     def rename(self, former: str, job_key: str) -> None:
         """Give the history of one job to another, which may have been run by hand before."""
         history = self._histories.pop(former, None)

@@ -364,6 +364,7 @@ class MemoryStore:
         is_later = self._jobs.find(job_key).mark > lowest
         if is_later:
             self._jobs.lower(job_key, lowest)
+            self._histories.take_back_gaps(job_key, lowest)
         return is_later
 
     def _said(self, is_new: bool) -> bool:
