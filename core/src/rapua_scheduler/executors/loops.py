@@ -1,83 +1,86 @@
-"""Asynchronous jobs: one event loop, in a daemon thread of its own."""
+"""Asynchronous jobs: the event loop of a plugin, and what takes its place when it is blocked."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Coroutine
-from typing import Any, cast
 
+from rapua_scheduler.executors.job_loop import JobLoop
 from rapua_scheduler.executors.port import Work
+from rapua_scheduler.executors.watchdog import Watchdog
 from rapua_scheduler.logs import get_logger
 
 _log = get_logger("rapua_scheduler.executors")
 
 
 class LoopExecutor:
-    """Executes coroutines on one event loop; one that blocks it delays only its own plugin's."""
+    """Executes coroutines on one event loop; one that blocks it delays only its own plugin's.
 
-    def __init__(self, name: str) -> None:
-        """Make an executor; *name* is its thread's."""
-        self._loop = asyncio.new_event_loop()
-        self._tasks: dict[Work, asyncio.Task[None]] = {}
-        self._not_entered: set[Work] = set()
+    A loop that is blocked while work on it was written off is replaced: what comes from then on, and what
+    had not begun, executes on a new one. What had begun stays where it is.
+    """
+
+    def __init__(self, name: str, watchdog: Watchdog) -> None:
+        """Make an executor.
+
+        Args:
+            name: Its thread's.
+            watchdog: Looks after its loop.
+
+        Raises:
+            RuntimeError: The system has no thread left.
+            OSError: It has no descriptor left.
+        """
+        self._name = name
+        self._watchdog = watchdog
+        self._lock = threading.Lock()
+        self._made = 0
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._thread.start()
+        self._loop = self._make_loop()
+        self._former: list[JobLoop] = []
 
     def submit(self, work: Work) -> None:
         """Execute *work* as a task of the loop."""
-        self._loop.call_soon_threadsafe(self._begin, work)
+        with self._lock:
+            self._loop.submit(work)
+        self._watchdog.wake()
 
     def cancel(self, work: Work) -> None:
         """Cancel the task of *work*."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel, work)
+        for loop in [self._loop, *self._former]:
+            loop.cancel(work)
 
     def write_off(self, work: Work) -> None:
-        """Cancel the task of *work*; it takes no room from others."""
-        self.cancel(work)
+        """Cancel the task of *work*; it takes no room from others, unless it blocks the loop."""
+        for loop in [self._loop, *self._former]:
+            loop.write_off(work)
 
     def close(self) -> None:
         """Stop the loop once it comes to it; tasks that still execute are left where they are."""
-        self._closed = True
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        with self._lock:
+            self._closed = True
+        for loop in [self._loop, *self._former]:
+            loop.stop()
+            self._watchdog.unwatch(loop)
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        while not self._closed:
+    def _make_loop(self) -> JobLoop:
+        self._made += 1
+        loop = JobLoop(self._name if self._made == 1 else f"{self._name}-{self._made}", self._replace)
+        self._watchdog.watch(loop)
+        return loop
+
+    def _replace(self, blocked: JobLoop) -> None:
+        with self._lock:
+            if self._closed or blocked is not self._loop:
+                return
             try:
-                self._loop.run_forever()
-            except BaseException as error:
-                _log.error("Event loop went on", problem=type(error).__name__, thread=self._thread.name)
-        for task in asyncio.all_tasks(self._loop):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-        self._loop.close()
-
-    def _begin(self, work: Work) -> None:
-        if work.begin():
-            task = self._loop.create_task(self._execute(work))
-            self._tasks[work] = task
-            self._not_entered.add(work)
-            task.add_done_callback(lambda _: self._note_end(work))
-
-    def _note_end(self, work: Work) -> None:
-        self._tasks.pop(work, None)
-        if work in self._not_entered:  # cancelled before its first step
-            self._not_entered.discard(work)
-            work.end(None, asyncio.CancelledError())
-
-    def _cancel(self, work: Work) -> None:
-        task = self._tasks.get(work)
-        if task is not None:
-            task.cancel()
-
-    async def _execute(self, work: Work) -> None:
-        self._not_entered.discard(work)
-        try:
-            returned = await cast("Coroutine[Any, Any, object]", work.call())
-        except BaseException as error:
-            work.end(None, error)
-        else:
-            work.end(returned, None)
+                self._loop = self._make_loop()
+            except (RuntimeError, OSError) as error:
+                _log.error("Event loop not replaced", thread=blocked.thread.name, problem=str(error))
+                return
+            for former in [former for former in self._former if former.is_stopped]:
+                self._former.remove(former)
+                self._watchdog.unwatch(former)
+            self._former.append(blocked)
+            for work in blocked.retire():
+                self._loop.submit(work)
+        _log.warning("Event loop replaced", thread=blocked.thread.name, by=self._loop.thread.name)

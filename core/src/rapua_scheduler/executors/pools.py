@@ -13,6 +13,7 @@ from rapua_scheduler.executors.loops import LoopExecutor
 from rapua_scheduler.executors.port import Executor
 from rapua_scheduler.executors.processes import ProcessExecutor
 from rapua_scheduler.executors.threads import ThreadExecutor
+from rapua_scheduler.executors.watchdog import Watchdog
 from rapua_scheduler.executors.wire import ChildSetup
 from rapua_scheduler.job import is_async
 from rapua_scheduler.policy import Isolation
@@ -44,6 +45,7 @@ class ExecutorPools:
         self._processes: dict[str, ProcessExecutor] = {}
         self._helpers: dict[str, ThreadExecutor] = {}
         self._children: Children | None = None
+        self._watchdog = Watchdog()
         self._plain_jobs: Counter[str] = Counter()
         self._making = threading.Lock()
 
@@ -65,7 +67,7 @@ class ExecutorPools:
             return self._processes_of(registered)
         if not is_async(registered.job.run):
             return self._threads_of(plugin)
-        return self._get(self._loops, plugin, lambda: LoopExecutor(f"{plugin}-loop"))
+        return self._get(self._loops, plugin, lambda: LoopExecutor(f"{plugin}-loop", self._watchdog))
 
     def helper_of(self, registered: RegisteredJob) -> Executor:
         """Return where the next functions of a job's plugin are asked, one at a time."""
@@ -79,6 +81,7 @@ class ExecutorPools:
                 executor.close()
         if self._children is not None:
             self._children.close()
+        self._watchdog.close()
 
     def _threads_of(self, plugin: str) -> ThreadExecutor:
         return self._get(self._threads, plugin, lambda: ThreadExecutor(plugin, THREADS_PER_PLUGIN))

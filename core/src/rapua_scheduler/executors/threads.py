@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 from queue import SimpleQueue
 
+from rapua_scheduler.executors.forks import leave_if_forked
 from rapua_scheduler.executors.port import Work
 from rapua_scheduler.logs import get_logger
 
@@ -93,6 +95,7 @@ class ThreadExecutor:
 
     def _serve(self) -> None:
         base = contextvars.copy_context()
+        home = os.getpid()
         while True:
             with self._lock:
                 self._waiting += 1
@@ -105,7 +108,7 @@ class ThreadExecutor:
                 self._executing.add(work)
             try:
                 if work.begin():
-                    self._execute(work, base)
+                    self._execute(work, base, home)
             finally:
                 with self._lock:
                     is_written_off = work in self._written_off
@@ -116,11 +119,13 @@ class ThreadExecutor:
             del work
 
     @staticmethod
-    def _execute(work: Work, base: contextvars.Context) -> None:
+    def _execute(work: Work, base: contextvars.Context, home: int) -> None:
         returned: object = None
         try:
             returned = base.copy().run(work.call)
         except BaseException as error:
+            leave_if_forked(home, error)
             work.end(None, error)
         else:
+            leave_if_forked(home, None)
             work.end(returned, None)
