@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from rapua_scheduler.errors import StoreError
 from rapua_scheduler.run import RunStatus
+from rapua_scheduler.store.locks import HOST, LockFile
 from rapua_scheduler.store.schema import VERSION
 from rapua_scheduler.store.sqlite import SqliteStore
 from tests.store.golden.make import START, history
@@ -82,3 +84,19 @@ def test_an_older_store_is_read_by_who_may_not_change_it_only_in_its_own_schema(
             SqliteStore.open_read_only(path)
 
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("schema", [schema for schema in RELEASED if schema < VERSION])
+def test_an_older_store_is_not_changed_under_a_host_that_knows_no_other(schema: int, path: Path) -> None:
+    copy_of(schema, path)
+    locks = LockFile.share(path, None)
+    assert locks.lock(HOST)
+
+    with pytest.raises(StoreError, match=f"has schema {schema}, and the host that is active on it"):
+        SqliteStore.open(path, create=False)
+
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (schema,)
+    locks.unlock(HOST)
+    locks.leave()
+    SqliteStore.open(path, create=False).close()

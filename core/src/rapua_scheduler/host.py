@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
-from rapua_scheduler.errors import ConfigurationError, RapuaSchedulerError
+from rapua_scheduler.errors import AnotherHostError, ConfigurationError, RapuaSchedulerError
 from rapua_scheduler.events import Event
 from rapua_scheduler.executors.wire import ChildSetup
 from rapua_scheduler.housekeeping import Retention
@@ -19,6 +20,7 @@ from rapua_scheduler.run import WindowKind
 from rapua_scheduler.scheduler import Scheduler
 from rapua_scheduler.store.sqlite import SqliteStore
 
+_STANDBY_LOOKS_EVERY = 0.5
 _log = get_logger("rapua_scheduler.host")
 
 
@@ -36,6 +38,8 @@ class Host:
         *,
         clock: Clock | None = None,
         safe_mode: bool = False,
+        standby: bool = False,
+        adopt_from: datetime | None = None,
         observers: Mapping[str, Callable[[Event], object]] | None = None,
         after_loading: Callable[[], None] = lambda: None,
     ) -> None:
@@ -45,6 +49,9 @@ class Host:
             config: The configuration.
             clock: Where the time comes from; by default the machine.
             safe_mode: Import no plugin.
+            standby: Wait while another host is active, and take over when it has gone.
+            adopt_from: From when on to make up the fire times of jobs that the store does not know,
+                aware; None for nothing to make up.
             observers: Called with every event, beside those that plugins bring.
             after_loading: Called once the plugins are imported, to set right what of the process's
                 signals and logging they may have changed.
@@ -52,6 +59,8 @@ class Host:
         self._config = config
         self._clock: Clock = clock or SystemClock()
         self._safe_mode = safe_mode
+        self._standby = standby
+        self._adopt_from = adopt_from
         self._observers = dict(observers or {})
         self._after_loading = after_loading
         self._stop_asked = threading.Event()
@@ -78,13 +87,14 @@ class Host:
 
         Raises:
             StoreError: The store cannot be used.
-            AnotherHostError: Another host is active on the store.
+            AnotherHostError: Another host is active on the store, and this one is no standby.
             ConfigurationError: A plugin that the configuration requires cannot be used.
             RapuaSchedulerError: The scheduler itself failed; start the host again.
         """
         store = SqliteStore.open(self._config.state, create=True, clock=self._clock)
         try:
-            store.become_host()
+            if not self._become_host(store):
+                return
             _log.info(
                 "Host started",
                 config=str(self._config.path) if self._config.path else None,
@@ -103,13 +113,30 @@ class Host:
         finally:
             store.close()
 
+    def _become_host(self, store: SqliteStore) -> bool:
+        """Become the active host; a standby waits for that, and returns False if it is asked to stop before."""
+        active = ""
+        while True:
+            try:
+                store.become_host()
+            except AnotherHostError as error:
+                if not self._standby:
+                    raise
+                if error.holder != active:
+                    active = error.holder
+                    _log.info("Standing by", active=active)
+            else:
+                if active:
+                    _log.info("Took over", before=active)
+                return True
+            if self._clock.wait(self._stop_asked, _STANDBY_LOOKS_EVERY):
+                return False
+
     def _check_required(self, loaded: LoadedPlugins) -> None:
         if loaded.unmet_requirements and not self._safe_mode:
             raise ConfigurationError(loaded.unmet_requirements)
 
-    def _serve(
-        self, store: SqliteStore, loaded: LoadedPlugins, absent: Mapping[str, tuple[WindowKind, str]]
-    ) -> None:
+    def _serve(self, store: SqliteStore, loaded: LoadedPlugins, absent: Mapping[str, tuple[WindowKind, str]]) -> None:
         if self._stop_asked.is_set():
             return
         self._scheduler = Scheduler(
@@ -119,6 +146,7 @@ class Host:
             shutdown_grace=self._config.shutdown_grace,
             observers={**loaded.observers, **self._observers},
             on_failure=self._fail,
+            adopt_from=self._adopt_from,
             retention=Retention(self._config.retention, self._config.keep_runs),
             child_setup=child_setup(self._config),
         )

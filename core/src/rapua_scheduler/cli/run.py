@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from rapua_scheduler.cli.session import is_safe_mode, read_config
+from rapua_scheduler.cli.session import is_safe_mode, parse_instant, read_config
 from rapua_scheduler.clock import SystemClock
 from rapua_scheduler.host import Host
 from rapua_scheduler.logs import LogFormat, configure_logging, stamped_by
@@ -25,14 +25,23 @@ from rapua_scheduler.logs import LogFormat, configure_logging, stamped_by
     help="How log lines are written to standard error. [default: log_format of the configuration, else console]",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Log more.")
+@click.option("--standby", is_flag=True, help="Wait while another host is active, and take over when it has gone.")
+@click.option(
+    "--adopt-from",
+    metavar="T",
+    help="Make up the fire times from this time on of jobs that the store does not know yet. [default: none]",
+)
 @click.pass_context
-def command(context: click.Context, *, log_format: LogFormat | None, verbose: bool) -> None:
+def command(
+    context: click.Context, *, log_format: LogFormat | None, verbose: bool, standby: bool, adopt_from: str | None
+) -> None:
     """Run the host: every job at its times, until stopped.
 
     SIGTERM or SIGINT stops it: nothing new starts, running jobs are told to stop and given the grace
     period. A second signal shortens that. SIGHUP is ignored.
     """
     config = read_config(context)
+    adopted = parse_instant(adopt_from, config) if adopt_from else None
 
     def set_up_process() -> None:
         configure_logging(
@@ -42,7 +51,13 @@ def command(context: click.Context, *, log_format: LogFormat | None, verbose: bo
         )
         stop_on_signals(host)
 
-    host = Host(config, safe_mode=is_safe_mode(context), after_loading=set_up_process)
+    host = Host(
+        config,
+        safe_mode=is_safe_mode(context),
+        standby=standby,
+        adopt_from=adopted,
+        after_loading=set_up_process,
+    )
     set_up_process()
     host.run()
     end_despite_threads()
