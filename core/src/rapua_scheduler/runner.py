@@ -381,7 +381,7 @@ class Runner:
         if not attempt.settle_once():
             return
         attempt.outcome = outcome
-        if outcome.status in _TRIED_AGAIN and not self._is_told_to_stop(attempt):
+        if outcome.status in _TRIED_AGAIN and not self._is_cancelled(attempt):
             attempt.again_in = retry_delay(attempt.retry, attempt.run)
         self._record(attempt, outcome, self._last_words(attempt))
         self._active.pop(attempt.run.run_id, None)
@@ -409,8 +409,8 @@ class Runner:
         return lines
 
     @staticmethod
-    def _is_told_to_stop(attempt: Attempt) -> bool:
-        return attempt.cancellation.is_set and attempt.cancel_status is not RunStatus.TIMED_OUT
+    def _is_cancelled(attempt: Attempt) -> bool:
+        return attempt.cancellation.is_set and attempt.cancel_status is RunStatus.CANCELLED
 
     def _report(self, attempt: Attempt, outcome: Outcome) -> None:
         succeeded = outcome.status is RunStatus.SUCCEEDED

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rapua_scheduler import JobContext, RunStatus, Scheduler, every
+from rapua_scheduler import JobContext, Retry, RunStatus, Scheduler, every
 from rapua_scheduler.errors import AnotherHostError, DuplicateJobError
 from rapua_scheduler.run import Decision
 from rapua_scheduler.store.memory import MemoryStore
@@ -241,6 +241,30 @@ def test_stop_cancels_a_running_job_and_records_it_interrupted(scheduler: Schedu
     scheduler.stop()
 
     assert [run.status for run in store.runs()] == [RunStatus.INTERRUPTED]
+
+
+@pytest.mark.parametrize(
+    ("retry", "status"), [(Retry(attempts=2, delay="1ms"), RunStatus.QUEUED), (Retry(), RunStatus.FAILED)]
+)
+def test_a_run_that_fails_while_the_host_stops_keeps_the_attempts_it_has_left(
+    scheduler: Scheduler, store: MemoryStore, retry: Retry, status: RunStatus
+) -> None:
+    started = threading.Event()
+
+    def run(ctx: JobContext) -> None:
+        started.set()
+        while not ctx.cancelled:
+            time.sleep(0.001)
+        raise RuntimeError("failed meanwhile")
+
+    scheduler.add_job("Fail", run, in_a_moment(), retry=retry)
+    scheduler.start()
+    assert started.wait(PATIENCE)
+
+    scheduler.stop()
+
+    (ended,) = store.runs()
+    assert ended.status is status
 
 
 def test_stop_waits_no_longer_than_the_grace_period(store: MemoryStore) -> None:
