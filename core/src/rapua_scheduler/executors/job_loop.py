@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
@@ -123,14 +124,15 @@ class JobLoop:
             try:
                 self._loop.run_forever()
             except BaseException as error:
-                self._leave_if_forked()
+                self.leave_if_forked()
                 _log.error("Event loop went on", problem=type(error).__name__, thread=self.thread.name)
-            self._leave_if_forked()
+            self.leave_if_forked()
         for task in asyncio.all_tasks(self._loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._loop.close()
 
-    def _leave_if_forked(self) -> None:
+    def leave_if_forked(self) -> None:
+        """End this process, if it is a fork of the loop's."""
         leave_if_forked(self._home, RuntimeError("a fork of an asynchronous job cannot await: the loop is its host's"))
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
@@ -180,14 +182,27 @@ class JobLoop:
             leave_if_forked(self._home, None)
             work.end(returned, None)
 
-    def _stop_in_a_fork(self) -> None:
-        self._loop._ready.clear()  # type: ignore[attr-defined]  # what waits for its turn is the host's
+    def stop_in_a_fork(self) -> None:
+        """Have the loop take no further turn, in a process that was forked off the loop's."""
+        self._loop._ready = _NobodysTurn(self)  # type: ignore[attr-defined]
         self._loop.stop()
+
+
+class _NobodysTurn(deque[object]):
+    """Takes the place of what waits for its turn on a loop: that is the host's, and not its fork's."""
+
+    def __init__(self, loop: JobLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def popleft(self) -> object:
+        self._loop.leave_if_forked()
+        return super().popleft()
 
 
 def _stop_in_a_fork() -> None:
     for loop in list(_loops):
-        loop._stop_in_a_fork()
+        loop.stop_in_a_fork()
 
 
 os.register_at_fork(after_in_child=_stop_in_a_fork)
