@@ -10,7 +10,8 @@ from rapua_scheduler import Job, every, next_daily, once
 from rapua_scheduler.control.listings import JobState, list_jobs
 from rapua_scheduler.control.previews import upcoming
 from rapua_scheduler.errors import UnknownJobError
-from rapua_scheduler.registry import Registry
+from rapua_scheduler.overrides import DisabledJob
+from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import WindowKind
 from rapua_scheduler.store.memory import MemoryStore
 from tests.core.control.worlds import DAY, HOUR, MINUTE, START, World, nothing
@@ -36,6 +37,22 @@ def test_a_job_that_is_gone_stays_listed_as_orphaned_with_its_last_run_and_the_r
     assert listing.state is JobState.ORPHANED
     assert listing.problem == "package is not installed"
     assert listing.last_run is not None
+
+
+def test_a_job_that_is_disabled_is_listed_once_with_the_reason_whether_or_not_the_store_knows_it() -> None:
+    world = World(HOURLY)
+    world.start()
+    world.passes(HOUR)
+    known, unknown = RegisteredJob(HOURLY, "digest"), RegisteredJob(Job("New", nothing, every(hours=1)), "digest")
+    disabled = {each.job.key: DisabledJob(each, "disabled in /etc/conf.toml") for each in (known, unknown)}
+
+    listings = list_jobs(Registry(), world.store, world.now, UTC, disabled=disabled)
+
+    assert [(each.key, each.state, each.is_orphaned, each.plugin, each.problem) for each in listings] == [
+        ("hourly", JobState.DISABLED, True, "digest", "disabled in /etc/conf.toml"),
+        ("new", JobState.DISABLED, True, "digest", "disabled in /etc/conf.toml"),
+    ]
+    assert [each.last_run is not None for each in listings] == [True, False]
 
 
 def test_the_next_fire_time_is_one_that_is_not_decided_on_yet() -> None:

@@ -22,7 +22,9 @@ def command(context: click.Context, *, as_json: bool) -> None:
     with open_session(context) as session:
         zone = session.config.timezone
         with plugins_print_elsewhere():
-            listings = list_jobs(session.plugins.registry, session.store, session.clock.now(), zone)
+            listings = list_jobs(
+                session.plugins.registry, session.store, session.clock.now(), zone, disabled=session.plugins.disabled
+            )
         if as_json:
             show_json([job_fields(listing, zone) for listing in listings])
             return

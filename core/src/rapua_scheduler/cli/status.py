@@ -30,7 +30,7 @@ def command(context: click.Context, *, as_json: bool) -> int:
     with open_session(context) as session:
         now, zone = session.clock.now(), session.config.timezone
         with plugins_print_elsewhere():
-            listings = list_jobs(session.plugins.registry, session.store, now, zone)
+            listings = list_jobs(session.plugins.registry, session.store, now, zone, disabled=session.plugins.disabled)
         store = session.store if session.store is not None else MemoryStore()
         condition = examine(store, listings, _installed(session), now=now, zone=zone)
         file = _file(session)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
+from types import MappingProxyType
 
 from attrs import frozen
 
 from rapua_scheduler.control.previews import fire_times, undecided_after
 from rapua_scheduler.errors import BrokenNextError
+from rapua_scheduler.overrides import DisabledJob
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import Run, RunStatus, Window, WindowKind
 from rapua_scheduler.store.port import Store, StoredJob
@@ -22,6 +24,7 @@ class JobState(StrEnum):
     """What a job is at, or what keeps it from running; of several, the first of these."""
 
     ORPHANED = "orphaned"
+    DISABLED = "disabled"
     BROKEN = "broken"
     HELD = "held"
     PAUSED = "paused"
@@ -78,7 +81,14 @@ class _Facts:
         return next((window for window in self.windows.get(job_key, ()) if window.kind in kinds), None)
 
 
-def list_jobs(registry: Registry, store: Store | None, now: datetime, zone: tzinfo) -> Sequence[JobListing]:
+def list_jobs(
+    registry: Registry,
+    store: Store | None,
+    now: datetime,
+    zone: tzinfo,
+    *,
+    disabled: Mapping[str, DisabledJob] = MappingProxyType({}),
+) -> Sequence[JobListing]:
     """Return every job that is installed or that the store knows, by key.
 
     Args:
@@ -86,10 +96,14 @@ def list_jobs(registry: Registry, store: Store | None, now: datetime, zone: tzin
         store: Where runs are recorded; None if there is no store yet.
         now: The current time.
         zone: The zone that next functions are asked in.
+        disabled: The jobs that are installed and not to run, by key.
     """
     facts = _read(store, now)
     listings = [_installed(registered, facts, now, zone) for registered in registry.values()]
-    listings += [_orphaned(job, facts) for key, job in facts.stored.items() if key not in registry]
+    listings += [_disabled(job, facts) for job in disabled.values()]
+    listings += [
+        _orphaned(job, facts) for key, job in facts.stored.items() if key not in registry and key not in disabled
+    ]
     return sorted(listings, key=lambda listing: listing.key)
 
 
@@ -163,6 +177,24 @@ def _state(facts: _Facts, job_key: str, pause: Window | None, *, is_broken: bool
     if RunStatus.RUNNING in statuses:
         return JobState.RUNNING
     return JobState.QUEUED if statuses else JobState.SCHEDULED
+
+
+def _disabled(job: DisabledJob, facts: _Facts) -> JobListing:
+    registered = job.registered
+    return JobListing(
+        registered.job.key,
+        registered.job.name,
+        registered.plugin,
+        registered.distribution,
+        registered.version,
+        registered.schedule,
+        None,
+        facts.last_runs.get(registered.job.key),
+        is_orphaned=True,
+        problem=job.reason,
+        state=JobState.DISABLED,
+        pause=facts.open_window(registered.job.key, {WindowKind.PAUSED}),
+    )
 
 
 def _orphaned(job: StoredJob, facts: _Facts) -> JobListing:
