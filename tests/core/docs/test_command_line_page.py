@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import click
 import pytest
 
 from rapua_scheduler.cli import main
+from rapua_scheduler.control.exports import stored_fields
 from rapua_scheduler.control.fields import gap_fields, job_fields, run_fields
 from rapua_scheduler.control.listings import JobListing
 from rapua_scheduler.run import Gap, GapReason, Run, RunStatus, Trigger
+from rapua_scheduler.store.port import StoredJob
 from tests.core.docs.pages import read, sections
 
-COMMANDS = list(main._COMMANDS)
 _OPTION = re.compile(r"`(--?[a-z][a-z-]*)")
+
+
+def _commands() -> Iterator[str]:
+    for name in main._COMMANDS:
+        found = command(name)
+        yield from (f"{name} {each}" for each in found.commands) if isinstance(found, click.Group) else [name]
 
 
 def page() -> dict[str, str]:
@@ -23,9 +31,15 @@ def page() -> dict[str, str]:
 
 
 def command(name: str) -> click.Command:
-    found = main.group.get_command(click.Context(main.group), name)
+    found: click.Command | None = main.group
+    for word in name.split():
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), word)
     assert found is not None
     return found
+
+
+COMMANDS = list(_commands())
 
 
 def options_of(command: click.Command) -> set[str]:
@@ -80,9 +94,11 @@ def test_the_page_tells_every_name_in_json() -> None:
     at = datetime(2026, 11, 1, tzinfo=UTC)
     run = Run("1", "sweep", at, "key", Trigger.SCHEDULE, RunStatus.SUCCEEDED)
     listing = JobListing("sweep", "Sweep", "", "", "", "", at, None)
+    stored = StoredJob("sweep", "Sweep", "", "", "", "", "", at, at, at, at)
     gap = Gap("sweep", at, at, 1, GapReason.MISSED)
     promised = {
         "Jobs": set(job_fields(listing, UTC)),
+        "Jobs as stored": set(stored_fields(stored, UTC)),
         "Runs": set(run_fields(run, UTC)),
         "Gaps": set(gap_fields(gap, UTC)) - set(run_fields(run, UTC)),
         "Plugins": {"name", "distribution", "version", "state", "jobs", "error"},

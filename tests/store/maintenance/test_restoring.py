@@ -17,7 +17,7 @@ from rapua_scheduler.errors import AnotherHostError, StoreError
 from rapua_scheduler.run import Gap, GapReason, RunStatus, Trigger
 from rapua_scheduler.store.locks import LockFile, lock_path, noted_beside
 from rapua_scheduler.store.maintenance import Restored, back_up, inspect_store, restore
-from rapua_scheduler.store.maintenance import restoring as under_test
+from rapua_scheduler.store.maintenance.copying import copy_database, put_in_place
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.testing import ManualClock
 from rapua_scheduler.testing.store_conformance import HOUR, START, finish, job_of, some_job, some_run, to_run
@@ -275,14 +275,13 @@ def test_no_host_can_start_while_a_restore_is_at_work(
     filled: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    real = under_test.copy_database
 
     def look_first(source: sqlite3.Connection, target: Path) -> None:
         with Child("be_host", filled) as rival:
             seen.append(rival.end())
-        real(source, target)
+        copy_database(source, target)
 
-    monkeypatch.setattr(under_test, "copy_database", look_first)
+    monkeypatch.setattr(f"{restore.__module__}.copy_database", look_first)
 
     restored(filled, backup)
 
@@ -293,16 +292,15 @@ def test_no_host_can_start_while_a_restore_is_at_work(
 def test_who_opens_the_store_while_it_is_replaced_writes_to_neither(
     filled: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = under_test.put_in_place
     with ExitStack() as stack:
         late: list[Child] = []
 
-        def let_in(*arguments: object, **options: object) -> None:
+        def let_in(copy: Path, target: Path, *, like: Path, overwrite: bool) -> None:
             late.append(stack.enter_context(Child("mark_lost", filled)))
             wait_until(lambda: is_open_in(late[0].pid, filled))
-            real(*arguments, **options)  # type: ignore[arg-type]
+            put_in_place(copy, target, like=like, overwrite=overwrite)
 
-        monkeypatch.setattr(under_test, "put_in_place", let_in)
+        monkeypatch.setattr(f"{restore.__module__}.put_in_place", let_in)
         done = restored(filled, backup)
 
         assert late[0].end() != 0

@@ -42,6 +42,7 @@ _COMMANDS = {
     "cancel": ("Tell a run to stop, or keep it from starting.", "cancel"),
     "release": ("Say that the clock is right, so that what is held goes on.", "release"),
     "check": ("Check configuration, plugins, store and site.", "check"),
+    "store": ("Check, back up, restore or export the store.", "store"),
 }
 
 
