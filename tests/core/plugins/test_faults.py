@@ -47,7 +47,7 @@ def hook(body: str, signature: str = "", marker: str = "@hookimpl") -> str:
 JOB = 'Job(name="Some job", run=print, next=every(hours=1))'
 
 
-# Import (FAULTS 60, 61, 62, 71)
+# Import (faults 60, 61, 62, 71)
 
 
 def test_a_plugin_that_cannot_be_imported_is_set_aside_with_the_place(broken: Broken) -> None:
@@ -118,7 +118,7 @@ def test_an_entry_point_to_what_is_no_plugin_is_explained(broken: Broken, value:
     assert problem in report.error
 
 
-# Hooks (FAULTS 66, 67)
+# Hooks (faults 66, 67)
 
 
 def test_a_misspelt_hook_is_set_aside_with_the_right_spelling(broken: Broken) -> None:
@@ -205,7 +205,7 @@ def test_a_hostile_plugin_object_harms_nobody_else(packages: Packages, load: Loa
     assert "healthy" in [each.name for each in loaded.plugins if each.state is PluginState.LOADED]
 
 
-# What register_jobs does (FAULTS 63, 64)
+# What register_jobs does (faults 63, 64)
 
 
 @pytest.mark.parametrize("raised", ["ValueError('no')", "SystemExit(1)", "StopIteration()", "GeneratorExit()"])
@@ -265,7 +265,7 @@ def test_two_jobs_under_one_key_are_refused(broken: Broken) -> None:
     assert "declares two jobs with the key 'some-job'" in broken(hook(f"return [{JOB}, {JOB}]")).error
 
 
-# Requirements (FAULTS 68, 69)
+# Requirements (faults 68, 69)
 
 
 def test_a_missing_requirement_is_named_before_the_import(packages: Packages, broken: Broken) -> None:
