@@ -99,18 +99,23 @@ def simulate(
 
     scheduler = new_scheduler(store)
     for downtime in downtimes:
-        if downtime.since > last or not _advance(
-            scheduler, min(downtime.since.astimezone(UTC) - _TICK, last), most_runs
-        ):
+        since, until = downtime.since.astimezone(UTC) - _TICK, downtime.until.astimezone(UTC)
+        if since >= last or not _advance(scheduler, since, most_runs):
             break
         scheduler.stop()
-        clock.advance(max(timedelta(0), min(downtime.until.astimezone(UTC), last) - clock.now()))
+        clock.advance(min(until, last) - clock.now())
+        if until > last:
+            return _recorded(store, clock.now() + _TICK)
         store = reopen(store)
         scheduler = new_scheduler(store)
     _advance(scheduler, last, most_runs)
+    return _recorded(store, clock.now() + _TICK)
+
+
+def _recorded(store: Store, until: datetime) -> Simulated:
     runs = sorted(store.runs(), key=lambda run: (run.fire_time, run.job_key))
     gaps = sorted(store.gaps(), key=lambda gap: (gap.first, gap.job_key))
-    return Simulated(tuple(runs), tuple(gaps), tuple(store.windows()), clock.now() + _TICK)
+    return Simulated(tuple(runs), tuple(gaps), tuple(store.windows()), until)
 
 
 def _advance(scheduler: VirtualScheduler, until: datetime, most_runs: int) -> bool:

@@ -12,6 +12,7 @@ from rapua_scheduler.control.why import explain_instant, explain_now
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import Run
 from rapua_scheduler.store.memory import MemoryStore
+from rapua_scheduler.store.port import Store
 from rapua_scheduler.testing import ManualClock, VirtualScheduler
 
 START = datetime(2026, 11, 1, 0, 0, 1, tzinfo=UTC)
@@ -30,7 +31,7 @@ class World:
     def __init__(self, *jobs: Job, at: datetime = START, zone: tzinfo = UTC) -> None:
         self.clock = ManualClock(at)
         self.zone = zone
-        self.store = MemoryStore(keep_runs=1000, clock=self.clock)
+        self.store: Store = MemoryStore(keep_runs=1000, clock=self.clock)
         self.registry = Registry(RegisteredJob(job, "plugin", "package", "1.0") for job in jobs)
         self.takes: timedelta = timedelta(0)
         self.host: VirtualScheduler | None = None

@@ -86,6 +86,9 @@ def command(
     for hold in simulated.holds:
         text = f"at {moment(hold.since, config.timezone)} a host would have waited for `rapua-scheduler release`"
         click.echo(f"{text}: {hold.reason}", err=True)
+    if downtimes and downtimes[-1].until >= end:
+        since = moment(downtimes[-1].since, config.timezone)
+        click.echo(f"no host is up at the end: what became due since {since} is not decided on", err=True)
     if simulated.until < end.astimezone(UTC):
         text = f"after {_MOST} runs it is enough: the simulation ends at {moment(simulated.until, config.timezone)}"
         click.echo(text, err=True)
