@@ -149,14 +149,17 @@ class Lanes:
         return ready
 
     def seconds_to_wait(self, now: float) -> float | None:
-        """Return in how many seconds a further attempt is due at the earliest; None if none is."""
+        """Return in how many seconds the next wait between two attempts is over; None if nothing waits so.
+
+        What is due already waits for something else, whose end will be told.
+        """
         due = [
             entry.again_at
             for key in self._pending
             for entry in self._lanes[key].active.values()
-            if entry.again_at is not None
+            if entry.again_at is not None and entry.again_at > now
         ]
-        return max(0.0, min(due) - now) if due else None
+        return min(due) - now if due else None
 
     def _next(self, job_key: str, now: float, paused: Collection[str]) -> list[Entry]:
         """Return the entries of a job that may start as far as that job is concerned."""

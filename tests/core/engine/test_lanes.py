@@ -131,6 +131,7 @@ def test_a_wait_between_attempts_holds_up_the_job_and_not_its_group(lanes: Lanes
     (other,) = lanes.take_ready(4.0, ())
     assert other.run.run_id == "b1"
     assert lanes.take_ready(10.0, ()) == []
+    assert lanes.seconds_to_wait(10.0) is None  # it waits for the other one, which will tell
     lanes.end(other)
 
     assert names(lanes.take_ready(10.0, ())) == ["a1"]
