@@ -17,7 +17,7 @@ from rapua_scheduler.store.schema import APPLICATION_ID, VERSION, migrate, read_
 from rapua_scheduler.store.transactions import roll_back
 
 BUSY_SECONDS = 30.0
-"""How long a write waits for another process that has the store locked."""
+"""How long a write waits for another process that has the store locked, unless told otherwise."""
 
 SMALL = 4 * 1024 * 1024
 """Bytes up to which every page is checked at each opening, which takes some 5 ms; beyond, a few of each table."""

@@ -24,7 +24,13 @@ from rapua_scheduler.run import Decision, LogLine, Outcome, Run, Start, WindowKi
 from rapua_scheduler.store import attempts, claims, declarations, owners, pruning, words
 from rapua_scheduler.store.attempts import Note
 from rapua_scheduler.store.commits import check_complete
-from rapua_scheduler.store.connections import open_for_reading, open_for_writing, open_second, resolve
+from rapua_scheduler.store.connections import (
+    BUSY_SECONDS,
+    open_for_reading,
+    open_for_writing,
+    open_second,
+    resolve,
+)
 from rapua_scheduler.store.locks import HOST, LockFile, noted_beside
 from rapua_scheduler.store.port import StoredJob
 from rapua_scheduler.store.problems import store_error
@@ -61,13 +67,16 @@ class SqliteStore(SqliteReader):
         self._letting_go = threading.Lock()
 
     @classmethod
-    def open(cls, path: Path | str, *, create: bool, clock: Clock | None = None) -> Self:
+    def open(
+        cls, path: Path | str, *, create: bool, clock: Clock | None = None, busy_seconds: float = BUSY_SECONDS
+    ) -> Self:
         """Open the store at *path* for reading and writing; the opening is an owner of runs.
 
         Args:
             path: The file.
             create: Whether to create it if it is missing, and never was there.
             clock: Tells when it was opened; by default the machine's.
+            busy_seconds: How long a write waits for another process that has the store locked.
 
         Raises:
             StoreError: It cannot be used: missing, damaged, not writable, of another program, of a newer
@@ -77,6 +86,7 @@ class SqliteStore(SqliteReader):
         with ExitStack() as undo:
             connection, store_id = open_for_writing(path, create=create)
             undo.callback(connection.close)
+            connection.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
             locks = LockFile.share(path, store_id)
             undo.callback(locks.leave)
             noted = locks.noted()
