@@ -67,6 +67,7 @@ class Engine:
         longest_wait: float = LONGEST_WAIT,
         look_every: float = LOOK_EVERY,
         adopt_from: datetime | None = None,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """Make an engine without jobs.
 
@@ -84,6 +85,7 @@ class Engine:
                 something.
             adopt_from: From when on to make up the fire times of a job that is seen for the first time,
                 in UTC; None for nothing to make up.
+            has_room: Whether the process has what it takes to start something; what is due waits for it.
         """
         self._store = store
         self._clock = clock
@@ -96,6 +98,7 @@ class Engine:
         self._longest_wait = longest_wait
         self._look_every = look_every
         self._adopt_from = adopt_from
+        self._has_room = has_room
         self._states: dict[str, JobState] = {}
         self._lags: dict[str, timedelta] = {}
         self._formers: dict[str, Former] = {}
@@ -311,7 +314,7 @@ class Engine:
         return wait if backoff is None else min(wait, backoff)
 
     def _may_start(self) -> bool:
-        """Heed what operators have said, and tell whether the clock can be trusted."""
+        """Heed what operators have said, and tell whether the clock can be trusted and the process has room."""
         trust = self._watch.look()
         if self._controls.has_news():
             if self._watch.heed_release():
@@ -326,7 +329,7 @@ class Engine:
         elif trust is Trust.FINE and self._controls.is_held:
             _log.warning("Clock is right again; released")
             self._store.release(self._clock.now())
-        return trust is Trust.FINE
+        return trust is Trust.FINE and self._has_room()
 
     def _take_over_jobs(self) -> None:
         """Answer what a former host left of the jobs that have come; what is queued comes after it."""

@@ -16,6 +16,7 @@ from rapua_scheduler.housekeeping import Retention
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, absences, load_plugins
+from rapua_scheduler.process_state import LOOK_EVERY, ProcessState
 from rapua_scheduler.run import WindowKind
 from rapua_scheduler.scheduler import Scheduler
 from rapua_scheduler.store.sqlite import SqliteStore
@@ -139,6 +140,7 @@ class Host:
     def _serve(self, store: SqliteStore, loaded: LoadedPlugins, absent: Mapping[str, tuple[WindowKind, str]]) -> None:
         if self._stop_asked.is_set():
             return
+        process_state = ProcessState(self._clock)
         self._scheduler = Scheduler(
             store,
             clock=self._clock,
@@ -149,14 +151,17 @@ class Host:
             adopt_from=self._adopt_from,
             retention=Retention(self._config.retention, self._config.keep_runs),
             child_setup=child_setup(self._config),
+            process_state=process_state,
         )
         self._scheduler.add(loaded.registry.values())
         self._scheduler.add_absent(job for job in store.jobs() if absent.get(job.key, (None,))[0] is WindowKind.ABSENT)
         if not loaded.registry:
             _log.warning("No job to run", hint="see `rapua-scheduler plugins`")
         self._scheduler.start()
-        self._stop_asked.wait()
+        while not self._clock.wait(self._stop_asked, LOOK_EVERY):
+            process_state.look()
         self._scheduler.stop()
+        process_state.close()
         if self._failure is not None:
             raise RapuaSchedulerError(
                 f"the scheduler itself failed ({summarize_error(self._failure)}); what it had recorded is safe, "

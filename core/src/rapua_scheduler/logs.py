@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
@@ -17,6 +19,9 @@ from rapua_scheduler.redaction import redact, redact_fields
 
 ROOT = "rapua_scheduler"
 LogFormat = Literal["console", "json"]
+
+_LOWEST_DESCRIPTOR = 10
+_own_stream: TextIO | None = None
 
 logging.getLogger(ROOT).addHandler(logging.NullHandler())
 
@@ -115,6 +120,21 @@ def stamped_by(clock: Clock, zone: tzinfo) -> Any:
     return stamp
 
 
+def _own_standard_error() -> TextIO:
+    """Return a stream to where standard error goes now, through a descriptor of its own."""
+    global _own_stream
+    try:
+        theirs = sys.stderr.fileno()
+        if _own_stream is None or not os.path.sameopenfile(theirs, _own_stream.fileno()):
+            descriptor = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR)
+            _own_stream = open(  # noqa: SIM115  for as long as the program lives
+                descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+            )
+    except (AttributeError, OSError, ValueError):  # it is no file, or closed
+        return sys.stderr
+    return _own_stream
+
+
 def configure_logging(
     format_: LogFormat, *, level: int = logging.INFO, stream: TextIO | None = None, timestamps: Any = None
 ) -> None:
@@ -126,10 +146,10 @@ def configure_logging(
     Args:
         format_: "console" for people, "json" for machines.
         level: The lowest level that is written.
-        stream: Where to; standard error by default.
+        stream: Where to; by default where standard error goes now, whatever a job does to it later.
         timestamps: A structlog processor that adds "timestamp"; the machine's time in UTC by default.
     """
-    target = stream if stream is not None else sys.stderr
+    target = stream if stream is not None else _own_standard_error()
     shared: list[Any] = [
         timestamps or structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

@@ -22,6 +22,7 @@ from rapua_scheduler.logs import get_logger
 from rapua_scheduler.lookahead import Answer, Lookahead
 from rapua_scheduler.observers import Observers
 from rapua_scheduler.outcomes import describe_error, summarize_error
+from rapua_scheduler.process_state import ProcessState
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import Run, Trigger
 from rapua_scheduler.run_ids import RunIds
@@ -62,6 +63,7 @@ class Scheduler:
         adopt_from: datetime | None = None,
         retention: Retention | None = None,
         child_setup: ChildSetup | None = None,
+        process_state: ProcessState | None = None,
     ) -> None:
         """Make a scheduler without jobs.
 
@@ -82,6 +84,8 @@ class Scheduler:
                 of each job.
             child_setup: How a host makes the processes of jobs that want one; in an application no job
                 can have one.
+            process_state: How a host keeps its process as it is, whatever jobs do to it; an application's
+                is left alone.
 
         Raises:
             ValueError: No zone has that name.
@@ -96,7 +100,11 @@ class Scheduler:
         self._grace = shutdown_grace
         self._registry = Registry()
         self._observers = Observers(observers or {})
-        self._pools = ExecutorPools(child_setup)
+        self._pools = (
+            ExecutorPools(child_setup)
+            if process_state is None
+            else ExecutorPools(child_setup, process_state.look_after)
+        )
         self._run_ids = RunIds()
         self._runner = Runner(self._store, self._clock, self._pools.of_job, zone=self._zone, publish=self._observers)
         self._engine = Engine(
@@ -109,6 +117,7 @@ class Scheduler:
             new_run_id=self._run_ids.new,
             clock_watch=ClockWatch(self._store, self._clock),
             adopt_from=adopt_from,
+            has_room=lambda: process_state is None or process_state.has_room,
         )
         self._housekeeping = Housekeeping(self._store, self._clock, retention or Retention())
         self._thread: threading.Thread | None = None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 from rapua_scheduler.executors.forks import leave_if_forked
-from rapua_scheduler.executors.port import Work
+from rapua_scheduler.executors.port import LookAfter, Work
 from rapua_scheduler.logs import get_logger
 
 _log = get_logger("rapua_scheduler.executors")
@@ -27,12 +27,13 @@ class JobLoop:
         beats: How often it has come round to answer `ask`.
     """
 
-    def __init__(self, name: str, replace: Callable[[JobLoop], None]) -> None:
+    def __init__(self, name: str, replace: Callable[[JobLoop], None], look_after: LookAfter) -> None:
         """Start a loop.
 
         Args:
             name: Its thread's.
             replace: Called, from any thread, if it is blocked and work on it was written off.
+            look_after: Called with work whose job has returned or raised, before that is told.
 
         Raises:
             RuntimeError: The system has no thread left.
@@ -40,6 +41,7 @@ class JobLoop:
         """
         self._home = os.getpid()
         self._replace = replace
+        self._look_after = look_after
         self._submitted: dict[Work, None] = {}
         self._tasks: dict[Work, asyncio.Task[None]] = {}
         self._not_entered: set[Work] = set()
@@ -47,7 +49,7 @@ class JobLoop:
         self._is_retired = False
         self._is_stopped = False
         self.beats = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()  # whatever policy somebody has set
         self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
         try:
             self.thread.start()
@@ -177,9 +179,11 @@ class JobLoop:
             returned = await cast("Coroutine[Any, Any, object]", work.call())
         except BaseException as error:
             leave_if_forked(self._home, error)
+            self._look_after(work)
             work.end(None, error)
         else:
             leave_if_forked(self._home, None)
+            self._look_after(work)
             work.end(returned, None)
 
     def stop_in_a_fork(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from rapua_scheduler.executors.job_loop import JobLoop
-from rapua_scheduler.executors.port import Work
+from rapua_scheduler.executors.port import LookAfter, Work, leave_alone
 from rapua_scheduler.executors.watchdog import Watchdog
 from rapua_scheduler.logs import get_logger
 
@@ -19,12 +19,13 @@ class LoopExecutor:
     had not begun, executes on a new one. What had begun stays where it is.
     """
 
-    def __init__(self, name: str, watchdog: Watchdog) -> None:
+    def __init__(self, name: str, watchdog: Watchdog, look_after: LookAfter = leave_alone) -> None:
         """Make an executor.
 
         Args:
             name: Its thread's.
             watchdog: Looks after its loop.
+            look_after: Called with work whose job has returned or raised, before that is told.
 
         Raises:
             RuntimeError: The system has no thread left.
@@ -32,6 +33,7 @@ class LoopExecutor:
         """
         self._name = name
         self._watchdog = watchdog
+        self._look_after = look_after
         self._lock = threading.Lock()
         self._made = 0
         self._closed = False
@@ -64,7 +66,8 @@ class LoopExecutor:
 
     def _make_loop(self) -> JobLoop:
         self._made += 1
-        loop = JobLoop(self._name if self._made == 1 else f"{self._name}-{self._made}", self._replace)
+        name = self._name if self._made == 1 else f"{self._name}-{self._made}"
+        loop = JobLoop(name, self._replace, self._look_after)
         self._watchdog.watch(loop)
         return loop
 

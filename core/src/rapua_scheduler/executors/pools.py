@@ -10,7 +10,7 @@ from typing import TypeVar
 from rapua_scheduler.errors import InvalidJobError
 from rapua_scheduler.executors.children import Children
 from rapua_scheduler.executors.loops import LoopExecutor
-from rapua_scheduler.executors.port import Executor
+from rapua_scheduler.executors.port import Executor, LookAfter, leave_alone
 from rapua_scheduler.executors.processes import ProcessExecutor
 from rapua_scheduler.executors.threads import ThreadExecutor
 from rapua_scheduler.executors.watchdog import Watchdog
@@ -33,12 +33,14 @@ _NO_PLUGIN = "jobs"
 class ExecutorPools:
     """Makes each plugin's executors at their first use; no plugin can take another's room."""
 
-    def __init__(self, child_setup: ChildSetup | None = None) -> None:
+    def __init__(self, child_setup: ChildSetup | None = None, look_after: LookAfter = leave_alone) -> None:
         """Make pools that start nothing yet.
 
         Args:
             child_setup: How the processes of jobs are made; None if there can be none.
+            look_after: Called with work whose job has returned or raised in this process.
         """
+        self._look_after = look_after
         self._child_setup = child_setup
         self._threads: dict[str, ThreadExecutor] = {}
         self._loops: dict[str, LoopExecutor] = {}
@@ -67,7 +69,7 @@ class ExecutorPools:
             return self._processes_of(registered)
         if not is_async(registered.job.run):
             return self._threads_of(plugin)
-        return self._get(self._loops, plugin, lambda: LoopExecutor(f"{plugin}-loop", self._watchdog))
+        return self._get(self._loops, plugin, lambda: LoopExecutor(f"{plugin}-loop", self._watchdog, self._look_after))
 
     def helper_of(self, registered: RegisteredJob) -> Executor:
         """Return where the next functions of a job's plugin are asked, one at a time."""
@@ -84,7 +86,7 @@ class ExecutorPools:
         self._watchdog.close()
 
     def _threads_of(self, plugin: str) -> ThreadExecutor:
-        return self._get(self._threads, plugin, lambda: ThreadExecutor(plugin, THREADS_PER_PLUGIN))
+        return self._get(self._threads, plugin, lambda: ThreadExecutor(plugin, THREADS_PER_PLUGIN, self._look_after))
 
     def _processes_of(self, registered: RegisteredJob) -> ProcessExecutor:
         setup = self._child_setup

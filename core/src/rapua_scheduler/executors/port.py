@@ -57,6 +57,14 @@ class Work(Protocol):
         """Say that execution has ended, exactly once for each that has begun; never raises."""
 
 
+LookAfter = Callable[[Work], None]
+"""Looks at what work may have left behind in this process; quick, and never raises."""
+
+
+def leave_alone(_: Work) -> None:
+    """Look at nothing: the process is somebody else's."""
+
+
 class Executor(Protocol):
     """Executes the attempts of one plugin, without ever blocking its caller."""
 

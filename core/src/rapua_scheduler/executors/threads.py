@@ -8,7 +8,7 @@ import threading
 from queue import SimpleQueue
 
 from rapua_scheduler.executors.forks import leave_if_forked
-from rapua_scheduler.executors.port import Work
+from rapua_scheduler.executors.port import LookAfter, Work, leave_alone
 from rapua_scheduler.logs import get_logger
 
 _log = get_logger("rapua_scheduler.executors")
@@ -21,15 +21,17 @@ class ThreadExecutor:
     library's pool, whose threads are joined at exit and which cannot replace one that hangs.
     """
 
-    def __init__(self, name: str, cap: int) -> None:
+    def __init__(self, name: str, cap: int, look_after: LookAfter = leave_alone) -> None:
         """Make an executor.
 
         Args:
             name: Prefix of the threads' names.
             cap: How many pieces of work may execute at a time; at least 1.
+            look_after: Called with work whose job has returned or raised, before that is told.
         """
         self._name = name
         self._cap = cap
+        self._look_after = look_after
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -118,14 +120,15 @@ class ThreadExecutor:
                 return
             del work
 
-    @staticmethod
-    def _execute(work: Work, base: contextvars.Context, home: int) -> None:
+    def _execute(self, work: Work, base: contextvars.Context, home: int) -> None:
         returned: object = None
         try:
             returned = base.copy().run(work.call)
         except BaseException as error:
             leave_if_forked(home, error)
+            self._look_after(work)
             work.end(None, error)
         else:
             leave_if_forked(home, None)
+            self._look_after(work)
             work.end(returned, None)
