@@ -1,0 +1,193 @@
+"""Kill hosts of the counting jobs again and again, and judge what they leave behind."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from attrs import evolve
+
+from tests.kills import counter
+from tests.kills.counter import PERIODS, Life, live
+from tests.kills.evidence import COUNTER, EFFECTS, STORE, Evidence, read_evidence
+from tests.kills.failpoints import points
+from tests.kills.oracle import effect_faults, moved_back, on_the_grid, record_faults
+from tests.kills.processes import REFUSED, Child, killed
+from tests.kills.reports import Report
+from tests.kills.sweep import Sweep
+
+_AN_EPISODE = 60
+_LOOKS = 0.15
+_DOWN_TIMES = 0.15
+_FROM_SCHEMA_1 = 0.3
+_ENOUGH_FAULTS = 20
+
+
+class CounterCampaign:
+    """Kills hosts in every way there is."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        report: Report,
+        *,
+        prepare_process: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            folder: Where sites are made; those with faults stay.
+            seed: Decides who is killed when.
+            report: What is done and found goes there.
+            prepare_process: Done to each host's process first.
+        """
+        self._folder = folder
+        self._chance = random.Random(seed)
+        self._report = report
+        self._prepare_process = prepare_process
+        self._sweep = Sweep(points("store", "counter"))
+        self._site = folder
+        self._episode = 0
+
+    def run(self, kills: int) -> None:
+        """Kill so many hosts, or until there are faults enough."""
+        until = self._report.kills.total() + kills
+        while (left := until - self._report.kills.total()) > 0 and len(self._report.faults) < _ENOUGH_FAULTS:
+            self._live_through(min(left, _AN_EPISODE))
+
+    def _live_through(self, kills: int) -> None:
+        self._episode += 1
+        self._site = self._folder / f"site-{self._episode}"
+        self._site.mkdir(parents=True)
+        counter.prepare(self._site, from_schema_1=self._chance.random() < _FROM_SCHEMA_1)
+        found: list[str] = []
+        seen: Evidence | None = None
+        until = self._report.kills.total() + kills
+        while self._report.kills.total() < until and not found:
+            found += self._end_a_host()
+            if self._chance.random() < _DOWN_TIMES:
+                time.sleep(self._chance.choices((self._chance.uniform(0, 0.6), 4.5), (97, 3))[0])
+            if self._chance.random() < _LOOKS:
+                found += self._look(seen)
+                seen = self._copy_evidence()
+        began = int(time.time() * 1e6)
+        found += self._wait(self._start(Life(self._site, finishes=True)), {0}) + self._look(seen, began)
+        self._report.faults.extend(f"{self._site}: {fault}" for fault in found)
+        if not found:
+            shutil.rmtree(self._site)
+
+    # -- ways to die
+
+    def _end_a_host(self) -> list[str]:
+        ways = (self._at_a_failpoint, self._at_any_moment, self._suspended, self._in_a_row, self._before_one_that_waits)
+        (way,) = self._chance.choices(ways, (60, 20, 7, 7, 6))
+        return way()
+
+    def _at_a_failpoint(self) -> list[str]:
+        crossing = self._sweep.next()
+        child = self._start(Life(self._site, crossing, seed=self._chance.getrandbits(32)))
+        found = self._wait(child, {0, -signal.SIGKILL})
+        self._sweep.tell(crossing, was_killed=killed(child.wait()))
+        self._count(child, f"at a failpoint, crossing {crossing.number:3}")
+        return found
+
+    def _at_any_moment(self) -> list[str]:
+        child = self._start(self._any_life())
+        self._pass(0, 0.45)
+        return self._kill(child, "at any moment")
+
+    def _suspended(self) -> list[str]:
+        """Stop a host for a while, in which another one tries to take its place."""
+        child = self._start(self._any_life())
+        self._pass(0, 0.3)
+        child.send(signal.SIGSTOP)
+        other = self._start(self._any_life())
+        self._pass(0, 0.3)
+        child.send(signal.SIGCONT)
+        self._pass(0, 0.2)
+        return self._kill(child, "after a suspension") + self._wait(other, {0, REFUSED})
+
+    def _in_a_row(self) -> list[str]:
+        found: list[str] = []
+        for _ in range(self._chance.randint(2, 4)):
+            child = self._start(self._any_life())
+            self._pass(0, 0.04)
+            found += self._kill(child, "in a row, while starting")
+        return found
+
+    def _before_one_that_waits(self) -> list[str]:
+        """Kill a host while another one stands by; that one is killed in the end, too."""
+        child = self._start(self._any_life())
+        waiting = self._start(evolve(self._any_life(), stands_by=True))
+        self._pass(0, 0.3)
+        found = self._kill(child, "with another one standing by")
+        self._pass(0, 0.3)
+        return found + self._kill(waiting, "after it had taken over")
+
+    def _any_life(self) -> Life:
+        return Life(self._site, seconds=0.5, seed=self._chance.getrandbits(32))
+
+    # -- processes
+
+    def _start(self, life: Life) -> Child:
+        return Child.start(partial(live, life, self._prepare_process), self._site / "log")
+
+    def _pass(self, shortest: float, longest: float) -> None:
+        time.sleep(self._chance.uniform(shortest, longest))
+
+    def _kill(self, child: Child, what: str) -> list[str]:
+        child.send(signal.SIGKILL)
+        found = self._wait(child, {0, REFUSED, -signal.SIGKILL})
+        self._count(child, what)
+        return found
+
+    def _count(self, child: Child, what: str) -> None:
+        if killed(child.wait()):
+            self._report.kills[what] += 1
+
+    def _wait(self, child: Child, expected: set[int]) -> list[str]:
+        status = child.wait()
+        return [] if status in expected else [f"process {child.pid} ended with {status}"]
+
+    # -- judging
+
+    def _look(self, seen: Evidence | None, finished_until: int | None = None) -> list[str]:
+        if finished_until is not None:
+            counter.rescue(self._site)
+            evidence = read_evidence(self._site)
+        else:
+            evidence = self._copy_evidence()
+        expected = on_the_grid(evidence, PERIODS)
+        found = record_faults(evidence, expected, finished_until=finished_until) + effect_faults(evidence)
+        found += [] if seen is None else moved_back(seen, evidence)
+        judged: Counter[str] = self._report.judged
+        judged["looks"] += 1
+        if finished_until is not None:
+            judged["fire times"] += sum(len(times) for times in expected.values())
+            judged["fire times run"] += sum(claim.consumes for claim in evidence.claims)
+            judged["fire times not run, with the reason"] += sum(gap.count or 0 for gap in evidence.gaps)
+            judged["attempts begun"] += sum(line.what == "begin" for line in evidence.effects)
+            judged["effects"] += evidence.total
+            judged["runs lost three times, and left"] += sum(claim.status == "lost" for claim in evidence.claims)
+        return found
+
+    def _copy_evidence(self) -> Evidence:
+        """Read a copy, so that what a kill left in the databases' logs is there for the next host."""
+        copy = self._site / "copy"
+        copy.mkdir()
+        for name in (STORE, COUNTER):
+            for suffix in ("", "-wal"):
+                if (self._site / (name + suffix)).exists():
+                    shutil.copyfile(self._site / (name + suffix), copy / (name + suffix))
+        if (self._site / EFFECTS).exists():
+            shutil.copyfile(self._site / EFFECTS, copy / EFFECTS)
+        evidence = read_evidence(copy)
+        shutil.rmtree(copy)
+        return evidence

@@ -1,0 +1,143 @@
+"""What hosts that were killed left behind, read without any code of the product's."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from attrs import field, frozen
+
+STORE = "store.db"
+COUNTER = "counter.db"
+EFFECTS = "effects"
+
+Micros = int
+"""An instant, in microseconds since 1970."""
+
+_CONSUMING = ("schedule", "catch_up", "rerun")
+
+
+@frozen
+class Effect:
+    """A line of the log that jobs write beside the store."""
+
+    what: str
+    key: str
+    attempt: int
+    run_id: str
+    pid: int
+
+
+@frozen
+class Declared:
+    """A job as the store has it."""
+
+    since: Micros
+    mark: Micros
+
+
+@frozen
+class Claim:
+    """A run as the store has it."""
+
+    run_id: str
+    job: str
+    fire_time: Micros
+    fire_key: str
+    trigger: str
+    status: str
+    attempt: int
+    losses: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}@{self.fire_key}"
+
+    @property
+    def consumes(self) -> bool:
+        return self.trigger in _CONSUMING
+
+
+@frozen
+class Stretch:
+    """A gap as the store has it."""
+
+    job: str
+    first: Micros
+    last: Micros
+    count: int | None
+    reason: str
+
+
+@frozen
+class Evidence:
+    """Everything at one moment.
+
+    Attributes:
+        jobs: By key.
+        claims: All runs.
+        gaps: All gaps.
+        past: Status of past attempts, by run id and number.
+        effects: What jobs wrote at their beginnings and ends, in that order.
+        counted: Keys in the jobs' own database, each entered in one transaction with its effect.
+        total: What that effect has added up to.
+        damage: What SQLite says is wrong with the store.
+    """
+
+    jobs: Mapping[str, Declared]
+    claims: Sequence[Claim]
+    gaps: Sequence[Stretch] = ()
+    past: Mapping[tuple[str, int], str] = field(factory=dict)
+    effects: Sequence[Effect] = ()
+    counted: Sequence[str] = ()
+    total: int = 0
+    damage: Sequence[str] = ()
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Read everything in *folder*, which no process may be at work in; recovers the databases as any reader does."""
+    jobs: dict[str, Declared] = {}
+    claims: list[Claim] = []
+    gaps: list[Stretch] = []
+    past: dict[tuple[str, int], str] = {}
+    damage: list[str] = []
+    if _has_schema(folder / STORE):
+        with closing(sqlite3.connect(folder / STORE)) as db:
+            damage = [text for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
+            since = "SELECT key, first_seen_at, mark FROM jobs WHERE mark IS NOT NULL"
+            jobs = {key: Declared(first, mark) for key, first, mark in db.execute(since)}
+            columns = "run_id, job_key, fire_time, fire_key, trigger, status, attempt, losses"
+            claims = [Claim(*row) for row in db.execute(f"SELECT {columns} FROM runs ORDER BY id")]
+            gaps = [Stretch(*row) for row in db.execute("SELECT job_key, first, last, count, reason FROM gaps")]
+            tries = "SELECT run_id, attempts.attempt, attempts.status FROM attempts JOIN runs ON runs.id = run"
+            past = {(run_id, attempt): status for run_id, attempt, status in db.execute(tries)}
+    counted, total = _read_counter(folder / COUNTER)
+    return Evidence(jobs, claims, gaps, past, read_effects(folder / EFFECTS), counted, total, damage)
+
+
+def read_effects(path: Path) -> list[Effect]:
+    """Return the lines of a log; one that a kill has torn is not one."""
+    if not path.exists():
+        return []
+    *whole, _ = path.read_text().split("\n")
+    return [Effect(**json.loads(line)) for line in whole]
+
+
+def _has_schema(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+    return bool(version >= 2)
+
+
+def _read_counter(path: Path) -> tuple[list[str], int]:
+    if not path.exists():
+        return [], 0
+    with closing(sqlite3.connect(path)) as db:
+        keys = [key for (key,) in db.execute("SELECT run_key FROM counted")]
+        (total,) = db.execute("SELECT n FROM total").fetchone()
+    return keys, int(total)
