@@ -6,21 +6,34 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 
 from rapua_scheduler.errors import StoreError
-from rapua_scheduler.run import Decision, Outcome, Run, RunStatus, Trigger
+from rapua_scheduler.run import Decision, Outcome, Run, RunStatus, Start, Trigger
+from rapua_scheduler.store.locks import HOST, is_held
+from rapua_scheduler.store.rows import to_micros
 from rapua_scheduler.store.schema import MIGRATIONS, migrate
 from rapua_scheduler.store.sqlite import SqliteStore
-from rapua_scheduler.testing.store_conformance import HOUR, START, finish, some_job, some_run, to_run
+from rapua_scheduler.testing.store_conformance import (
+    HOUR,
+    START,
+    finish,
+    some_job,
+    some_run,
+    to_queue,
+    to_run,
+    waiting,
+)
 
 
 def say(word: str, **more: object) -> None:
@@ -45,6 +58,38 @@ def hold(path: str, job_key: str) -> None:
     wait_for_parent()
 
 
+def hold_queued(path: str, job_key: str) -> None:
+    """Claim two queued runs and a running one, all of one job, and keep the store open until told to go."""
+    store = SqliteStore.open(path, create=False)
+    store.become_host()
+    store.declare([some_job(job_key)], START)
+    assert store.decide([to_queue(1, 2, job_key=job_key), to_run(3, job_key)]) == [True, True]
+    say("ready")
+    wait_for_parent()
+    store.close()
+
+
+def speak(path: str, job_key: str, run_id: str) -> None:
+    """Say what an operator may say, from a process of its own."""
+    store = SqliteStore.open(path, create=False)
+    store.enqueue([waiting(9, job_key, trigger=Trigger.MANUAL)])
+    store.pause(job_key, START, "rats", "ann")
+    say("said", cancelled=store.request_cancel(run_id, "ann"))
+    store.close()
+
+
+def begin_at_once(path: str, run_ids: str) -> None:
+    """Take what is queued, and say what could be begun of it."""
+    store = SqliteStore.open(path, create=False)
+    say("ready")
+    wait_for_parent()
+    taken = [run.run_id for run in store.take_queued()]
+    begun = store.begin([Start(run_id, 1, START) for run_id in run_ids.split(",")])
+    say("begun", taken=taken, begun=list(begun))
+    wait_for_parent()
+    store.close()
+
+
 def be_host(path: str) -> None:
     """Be the host until told to go."""
     store = SqliteStore.open(path, create=False)
@@ -52,6 +97,13 @@ def be_host(path: str) -> None:
     say("ready")
     wait_for_parent()
     store.close()
+
+
+def look_without_end(path: str) -> None:
+    """Ask again and again whether there is a host."""
+    say("looking")
+    while True:
+        is_held(Path(path), HOST)
 
 
 def mark_lost(path: str) -> None:
@@ -137,6 +189,51 @@ def migrate_and_be_killed(folder: str) -> None:
         connection.close()
 
     _be_killed_at_each_statement(Path(folder), fill, change)
+
+
+def update_and_be_killed(folder: str) -> None:
+    """Open stores of schema 1 for writing, each time killed one statement later."""
+
+    def update(path: Path) -> None:
+        SqliteStore.open(path, create=False).close()
+
+    _be_killed_at_each_statement(Path(folder), fill_first_schema, update)
+
+
+def fill_first_schema(path: Path) -> None:
+    """Leave a store of schema 1 behind, with runs of every status."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        migrate(db, MIGRATIONS[:1])
+        hour, start = 3_600_000_000, to_micros(START)
+        statuses = ["succeeded", "lost", "failed", "interrupted", "running", "lost", "interrupted"]
+        for number, status in enumerate(statuses, start=1):
+            key = "mop" if number == 6 else "sweep"
+            previous = None if number in (1, 6) else 5 if number == 7 else number - 1
+            db.execute(
+                """
+                INSERT INTO runs (id, run_id, job_key, fire_time, fire_key, trigger, status, attempt, owner, started_at,
+                    previous) VALUES (?, ?, ?, ?, ?, 'schedule', ?, 1, 7, ?, ?)
+                """,
+                (number, f"run-{number}", key, start + number * hour, str(number), status, start, previous),
+            )
+        for key, last_run in (("mop", 6), ("sweep", 7)):
+            db.execute(
+                "INSERT INTO jobs (key, mark, first_seen_at, last_seen_at, last_run) VALUES (?, ?, ?, ?, ?)",
+                (key, start + 9 * hour, start, start, last_run),
+            )
+        db.execute("INSERT INTO gaps VALUES (1, 'sweep', ?, ?, 1, 'missed', '', 7)", (start, start))
+
+
+def bring_up_to_date_and_be_killed(folder: str) -> None:
+    """Open copies of a store of the first schema, each time killed one statement later."""
+
+    def copy(path: Path) -> None:
+        shutil.copyfile(Path(__file__).parent / "golden" / "schema-1.db", path)
+
+    def change(path: Path) -> None:
+        SqliteStore.open(path, create=False).close()
+
+    _be_killed_at_each_statement(Path(folder), copy, change)
 
 
 def _be_killed_at_each_statement(folder: Path, prepare: Callable[[Path], None], act: Callable[[Path], None]) -> None:

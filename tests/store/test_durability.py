@@ -14,6 +14,7 @@ from rapua_scheduler.store import schema
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.testing.store_conformance import START, some_job, to_run
 from tests.store.child import Child
+from tests.store.children import fill_first_schema
 
 
 def is_sound(path: Path) -> bool:
@@ -117,6 +118,53 @@ def test_a_kill_during_a_migration_leaves_the_version_before_or_after(tmp_path: 
     assert versions == sorted(versions)
     assert versions.count(schema.VERSION) > 5
     assert versions[-1] == schema.VERSION + 1
+
+
+def test_a_kill_while_a_store_is_updated_leaves_every_run_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    fill_first_schema(tmp_path / "before" / "store.db")
+    with closing(sqlite3.connect(tmp_path / "before" / "store.db")) as db:
+        before = db.execute(f"SELECT {OLD_COLUMNS} FROM runs ORDER BY id").fetchall()
+    versions = []
+    (tmp_path / "killed").mkdir()
+    with Child("update_and_be_killed", tmp_path / "killed") as child:
+        for said in child.hear_all():
+            path = Path(said["path"])
+            with closing(sqlite3.connect(path)) as db:
+                (version,) = db.execute("PRAGMA user_version").fetchone()
+                assert db.execute(f"SELECT {OLD_COLUMNS} FROM runs ORDER BY id").fetchall() == before
+            versions.append(version)
+            with closing(SqliteStore.open(path, create=False)) as store:
+                assert [run.run_id for run in store.runs(job_key="sweep")] == [f"run-{n}" for n in (7, 5, 4, 3, 2, 1)]
+                assert {(run.failures, run.losses, run.asked_by) for run in store.runs()} == {(0, 0, "")}
+            assert is_sound(path)
+    assert versions == sorted(versions)
+    assert (versions[0], versions[-1]) == (1, schema.VERSION)
+    assert versions.count(1) > 20
+
+
+OLD_COLUMNS = (
+    "id, run_id, job_key, fire_time, fire_key, trigger, status, attempt, owner, started_at, finished_at, previous, "
+    "result, error"
+)
+
+
+def test_unfinished_runs_of_the_first_schema_are_left_if_their_job_was_run_since(path: Path) -> None:
+    fill_first_schema(path)
+
+    with closing(SqliteStore.open(path, create=False)) as store:
+        assert [run.run_id for run in store.unanswered()] == ["run-6", "run-7"]
+        assert [run.run_id for run in store.mark_lost(START)] == ["run-5"]
+        assert [run.run_id for run in store.unanswered()] == ["run-5", "run-6", "run-7"]
+
+
+def test_what_an_updated_store_has_too_much_of_is_pruned(path: Path) -> None:
+    fill_first_schema(path)
+
+    with closing(SqliteStore.open(path, create=False)) as store:
+        assert store.prune(START, 1) == 3
+
+        assert [run.run_id for run in store.runs(job_key="sweep")] == ["run-7", "run-5", "run-1"]
 
 
 def test_processes_that_create_a_store_at_once_get_the_same(path: Path) -> None:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import gc
+import os
+import socket
 import tracemalloc
 
 import pytest
 from attrs import evolve
 
-from rapua_scheduler.run import RunStatus, Trigger
+from rapua_scheduler.run import LogLine, RunStatus, Trigger
 from rapua_scheduler.store.memory import MemoryStore
-from rapua_scheduler.testing.store_conformance import START, finish, not_to_run, some_gap, some_job, some_run, to_run
+from rapua_scheduler.store.port import HostRecord
+from rapua_scheduler.testing.clock import ManualClock
+from rapua_scheduler.testing.store_conformance import (
+    HOUR,
+    START,
+    finish,
+    not_to_run,
+    some_gap,
+    some_job,
+    some_run,
+    start,
+    to_run,
+)
 
 
 def test_the_newest_finished_runs_of_each_job_are_kept() -> None:
@@ -67,6 +81,74 @@ def test_a_forgotten_run_by_hand_leaves_the_claim_of_its_fire_key() -> None:
     same_key_later = evolve(some_run(2), fire_key=some_run(1).fire_key)
 
     assert store.decide([evolve(to_run(2), runs=(same_key_later,))]) == [False]
+
+
+def test_the_newest_success_is_kept_however_old() -> None:
+    store = MemoryStore(keep_runs=2)
+    store.declare([some_job()], START)
+    for hour in range(1, 8):
+        store.decide([to_run(hour)])
+        finish(store, some_run(hour).run_id, status=RunStatus.SUCCEEDED if hour == 2 else RunStatus.FAILED)
+
+    assert store.last_success("sweep") == START + 2 * HOUR
+    assert [run.run_id[-1] for run in store.runs()] == ["7", "2"]
+
+
+def test_what_is_not_answered_is_kept_however_old() -> None:
+    store = MemoryStore(keep_runs=1)
+    store.declare([some_job()], START)
+    store.decide([to_run(hour) for hour in range(1, 5)])
+    finish(store, some_run(1).run_id, status=RunStatus.INTERRUPTED)
+
+    for hour in (2, 3, 4):
+        finish(store, some_run(hour).run_id)
+
+    assert [run.run_id[-1] for run in store.unanswered()] == ["1"]
+
+
+def test_a_claim_that_alone_guards_its_fire_time_is_kept() -> None:
+    store = MemoryStore(keep_runs=1)
+    store.declare([some_job()], START)
+    store.decide([to_run(1), to_run(2), to_run(3)])
+    store.release(START)
+    for hour in (1, 2, 3):
+        finish(store, some_run(hour).run_id)
+
+    assert len(store.runs()) == 3
+
+
+def test_no_mark_is_lowered_below_a_claim_that_is_forgotten() -> None:
+    store = MemoryStore(keep_runs=1)
+    store.declare([some_job()], START)
+    for hour in (1, 2, 3, 4):
+        store.decide([to_run(hour)])
+        finish(store, some_run(hour).run_id)
+
+    store.release(START)
+
+    assert [job.mark for job in store.jobs()] == [START + 3 * HOUR]
+
+
+def test_what_is_forgotten_of_a_run_is_all_of_it() -> None:
+    store = MemoryStore(keep_runs=1)
+    store.declare([some_job()], START)
+    line = LogLine(START, 1, "info", "swept")
+    for hour in (1, 2):
+        store.decide([to_run(hour)])
+        finish(store, some_run(hour).run_id, status=RunStatus.FAILED, again=True, log=[line])
+        start(store, some_run(hour).run_id, 2)
+        finish(store, some_run(hour).run_id, 2)
+
+    assert (store.attempts("sweep-schedule-1"), store.log_lines("sweep-schedule-1")) == ([], [])
+    assert store.log_lines("sweep-schedule-2") == [line]
+
+
+def test_the_host_is_this_process_since_the_store_was_made() -> None:
+    store = MemoryStore(clock=ManualClock(START))
+
+    store.become_host()
+
+    assert store.host() == HostRecord(os.getpid(), socket.gethostname(), START, None, is_active=True)
 
 
 def test_the_newest_gaps_of_each_job_are_kept() -> None:

@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from rapua_scheduler.errors import StoreError
-from rapua_scheduler.run import Trigger
+from rapua_scheduler.run import LogLine, Outcome, RunStatus, Trigger
 from rapua_scheduler.store import connections, schema
 from rapua_scheduler.store.locks import lock_path
 from rapua_scheduler.store.sqlite import SqliteStore
-from rapua_scheduler.testing.store_conformance import START, some_gap, some_job, some_run, to_run
+from rapua_scheduler.testing.store_conformance import START, finish, some_gap, some_job, some_run, to_run, waiting
+from tests.store.test_agreement import everything
 
 Open = Callable[[Path], SqliteStore]
 
 NOBODY = 65534
+CANCELLED = Outcome(RunStatus.CANCELLED, START)
 
 
 def opened_for_writing(path: Path) -> SqliteStore:
@@ -435,8 +438,48 @@ WRITING: list[Callable[[SqliteStore], object]] = [
     lambda store: store.set_next({}),
     lambda store: store.decide([]),
     lambda store: store.claim(some_run(1, trigger=Trigger.MANUAL)),
+    lambda store: store.enqueue([waiting(1, trigger=Trigger.MANUAL)]),
+    lambda store: store.take_queued(),
+    lambda store: store.begin([]),
+    lambda store: store.drop("it", CANCELLED),
+    lambda store: store.finish("it", 1, CANCELLED, lambda error, is_recorded: None),
+    lambda store: store.report("it", 1, done=1, total=2, log=()),
     lambda store: store.mark_lost(START),
+    lambda store: store.rerun("it"),
+    lambda store: store.reopen("sweep", "it"),
+    lambda store: store.leave(["it"]),
+    lambda store: store.pause("sweep", START, "", ""),
+    lambda store: store.resume("sweep", START),
+    lambda store: store.hold(START, ""),
+    lambda store: store.release(START),
+    lambda store: store.set_absent({}, START),
+    lambda store: store.request_cancel("it", ""),
+    lambda store: store.note_alive(START),
+    lambda store: store.prune(START, 1),
 ]
+
+
+def test_a_reader_reads_everything(path: Path) -> None:
+    filled(path)
+    with closing(SqliteStore.open(path, create=False)) as store:
+        store.become_host()
+        store.note_alive(START)
+        store.pause("sweep", START, "rats", "ann")
+        store.decide([to_run(30), to_run(31)])
+        finish(store, "sweep-schedule-30", status=RunStatus.INTERRUPTED, log=[LogLine(START, 1, "info", "swept")])
+        store.rerun("sweep-schedule-30")
+        finish(store, "sweep-schedule-31", status=RunStatus.INTERRUPTED)
+        before = everything(store)
+        host = store.host()
+        assert host is not None
+
+        with closing(SqliteStore.open_read_only(path)) as reader:
+            assert everything(reader) == before
+            assert reader.host() == host
+
+    with closing(SqliteStore.open_read_only(path)) as reader:
+        assert everything(reader) == before
+        assert reader.host() == evolve(host, is_active=False)
 
 
 @pytest.mark.parametrize("write", WRITING, ids=range(len(WRITING)))

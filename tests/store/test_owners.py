@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from rapua_scheduler.errors import AnotherHostError, StoreError
-from rapua_scheduler.run import RunStatus
+from rapua_scheduler.run import LogLine, PastAttempt, Run, RunStatus, Start, Trigger
 from rapua_scheduler.store.locks import HOST, LockFile, lock_path
+from rapua_scheduler.store.port import HostRecord
 from rapua_scheduler.store.sqlite import SqliteStore
-from rapua_scheduler.testing.store_conformance import HOUR, START, finish, some_job, to_run
+from rapua_scheduler.testing.store_conformance import (
+    HOUR,
+    START,
+    finish,
+    some_job,
+    some_run,
+    to_queue,
+    to_run,
+    waiting,
+)
 from tests.store.child import Child
 
 LATER = START + 9 * HOUR
@@ -148,7 +159,218 @@ def test_an_owner_shares_its_number_with_none_of_the_store_as_it_was_before_a_re
                 assert child.hear("lost")["runs"] == []
 
 
+# -- queued runs
+
+
+def ids_of(runs: Sequence[Run]) -> list[str]:
+    return [run.run_id for run in runs]
+
+
+def test_queued_runs_of_a_killed_host_are_taken_by_the_next_and_only_the_running_one_is_lost(created: Path) -> None:
+    queued = ["air-schedule-1", "air-schedule-2"]
+    with Child("hold_queued", created, "air") as dying, closing(SqliteStore.open(created, create=False)) as store:
+        dying.hear("ready")
+        assert store.take_queued() == []
+        assert list(store.begin([Start(queued[0], 1, LATER)])) == [False]
+
+        dying.kill()
+        dying.end()
+
+        assert lost_in(store) == ["air-schedule-3"]
+        assert ids_of(store.take_queued()) == queued
+        assert store.take_queued() == []
+        assert list(store.begin([Start(run_id, 1, LATER) for run_id in queued])) == [True, True]
+        assert finish(store, queued[0])
+
+
+def test_queued_runs_of_an_opening_that_was_closed_are_taken_by_another(created: Path) -> None:
+    with closing(SqliteStore.open(created, create=False)) as store:
+        store.declare([some_job()], START)
+        store.decide([to_queue(1)])
+        store.enqueue([waiting(5, trigger=Trigger.MANUAL)])
+    with closing(SqliteStore.open(created, create=False)) as store:
+        lost_in(store)  # forgets the owner
+
+        assert ids_of(store.take_queued()) == ["sweep-schedule-1", "sweep-manual-5"]
+
+
+def test_what_several_processes_try_to_take_and_begin_is_begun_by_one(created: Path) -> None:
+    run_ids = [waiting(hour, trigger=Trigger.MANUAL).run_id for hour in range(1, 40)]
+    with closing(SqliteStore.open(created, create=False)) as store:
+        store.enqueue([waiting(hour, trigger=Trigger.MANUAL) for hour in range(1, 40)])
+    children = [Child("begin_at_once", created, ",".join(run_ids)) for _ in range(3)]
+    try:
+        for child in children:
+            child.hear("ready")
+        for child in children:
+            child.go_on()
+        said = [child.hear("begun") for child in children]
+    finally:
+        for child in children:
+            child.__exit__(None, None, None)
+
+    assert sorted(run_id for each in said for run_id in each["taken"]) == sorted(run_ids)
+    assert [sum(each) for each in zip(*(each["begun"] for each in said), strict=True)] == [1] * len(run_ids)
+
+
+# -- whose attempt it is
+
+
+def test_only_the_opening_that_executes_a_run_ends_it_or_reports_of_it(created: Path) -> None:
+    with (
+        closing(SqliteStore.open(created, create=False)) as mine,
+        closing(SqliteStore.open(created, create=False)) as other,
+    ):
+        mine.declare([some_job()], START)
+        mine.decide([to_run(1), to_queue(2)])
+        line = LogLine(START, 1, "info", "swept")
+
+        other.report("sweep-schedule-1", 1, done=1, total=2, log=[line])
+        assert not finish(other, "sweep-schedule-1", log=[line])
+        assert not finish(other, "sweep-schedule-1", status=RunStatus.FAILED, again=True)
+        assert list(other.begin([Start("sweep-schedule-2", 1, START)])) == [False]
+
+        assert mine.runs() == [waiting(2), some_run(1)]
+        assert (mine.attempts("sweep-schedule-1"), mine.log_lines("sweep-schedule-1")) == ([], [])
+        assert finish(mine, "sweep-schedule-1")
+
+
+def test_a_lost_run_is_run_again_by_another_opening_with_everything_that_was_kept_of_it(created: Path) -> None:
+    line = LogLine(START, 1, "info", "swept")
+    with closing(SqliteStore.open(created, create=False)) as store:
+        store.declare([some_job()], START)
+        store.decide([to_run(1)])
+        store.claim(some_run(2, trigger=Trigger.MANUAL))
+        store.claim(some_run(3, trigger=Trigger.BACKFILL))
+        store.request_cancel("sweep-schedule-1", "ann")
+        store.report("sweep-schedule-1", 1, done=3, total=9, log=[line])
+    with closing(SqliteStore.open(created, create=False)) as store:
+        assert lost_in(store) == ["sweep-schedule-1", "sweep-manual-2", "sweep-backfill-3"]
+        assert ids_of(store.unanswered()) == ["sweep-schedule-1", "sweep-backfill-3"]
+
+        again = store.rerun("sweep-schedule-1")
+
+        assert again is not None
+        assert (again.status, again.trigger, again.losses, again.done) == (RunStatus.QUEUED, Trigger.RERUN, 1, 3)
+        assert store.cancel_requests() == {"sweep-schedule-1": "ann"}
+        assert store.attempts("sweep-schedule-1") == [
+            PastAttempt(1, RunStatus.LOST, some_run(1).started_at, LATER),
+        ]
+        assert store.log_lines("sweep-schedule-1") == [line]
+        assert list(store.begin([Start("sweep-schedule-1", 2, LATER)])) == [True]
+    with closing(SqliteStore.open(created, create=False)) as store:
+        assert [run.losses for run in store.mark_lost(LATER)] == [2]
+
+
+def test_each_opening_is_told_to_cancel_its_own_runs(created: Path) -> None:
+    with (
+        closing(SqliteStore.open(created, create=False)) as mine,
+        closing(SqliteStore.open(created, create=False)) as other,
+        closing(SqliteStore.open_read_only(created)) as reader,
+    ):
+        mine.declare([some_job()], START)
+        mine.decide([to_run(1)])
+        other.decide([to_run(2)])
+
+        mine.request_cancel("sweep-schedule-1", "ann")
+        mine.request_cancel("sweep-schedule-2", "bob")
+
+        assert mine.cancel_requests() == {"sweep-schedule-1": "ann"}
+        assert other.cancel_requests() == {"sweep-schedule-2": "bob"}
+        assert reader.cancel_requests() == {}
+
+
+# -- the operator's word
+
+
+def test_what_is_said_in_another_process_is_heard(created: Path) -> None:
+    with (
+        closing(SqliteStore.open(created, create=False)) as store,
+        closing(SqliteStore.open_read_only(created)) as reader,
+    ):
+        store.declare([some_job()], START)
+        store.decide([to_run(1)])
+        word = store.word()
+
+        with Child("speak", created, "sweep", "sweep-schedule-1") as operator:
+            assert operator.hear("said")["cancelled"]
+            assert operator.end() == 0
+
+        assert store.word() == reader.word() == word + 3
+        assert ids_of(store.take_queued()) == ["sweep-manual-9"]
+        assert store.cancel_requests() == {"sweep-schedule-1": "ann"}
+        assert [(window.reason, window.by) for window in reader.windows()] == [("rats", "ann")]
+
+
 # -- the host
+
+
+def test_a_host_is_active_until_it_has_ended_and_known_after(created: Path) -> None:
+    with Child("be_host", created) as child, closing(SqliteStore.open_read_only(created)) as reader:
+        child.hear("ready")
+        host = reader.host()
+        assert host is not None
+        assert (host.pid, host.is_active, host.alive_at) == (child.pid, True, None)
+
+        child.kill()
+        child.end()
+
+        assert reader.host() == evolve(host, is_active=False)
+        with closing(SqliteStore.open(created, create=False)) as store:
+            lost_in(store)
+            assert store.host() == evolve(host, is_active=False)
+
+
+def test_a_sign_of_life_is_that_of_the_host_that_gave_it(created: Path) -> None:
+    with closing(SqliteStore.open(created, create=False)) as store:
+        store.become_host()
+        store.note_alive(LATER)
+    with closing(SqliteStore.open(created, create=False)) as store:
+        assert store.host() == evolve(_host_of(store), alive_at=LATER, is_active=False)
+
+        store.become_host()
+
+        assert _host_of(store).alive_at is None
+        assert store.alive() == LATER
+
+
+def test_a_store_that_never_had_a_host_has_none(created: Path) -> None:
+    with closing(SqliteStore.open_read_only(created)) as reader:
+        assert reader.host() is None
+
+
+def test_a_host_whose_lock_file_is_gone_is_taken_for_dead(created: Path) -> None:
+    with Child("be_host", created) as child, closing(SqliteStore.open_read_only(created)) as reader:
+        child.hear("ready")
+        lock_path(created).unlink()
+
+        assert not _host_of(reader).is_active
+
+
+def test_a_lock_file_that_cannot_be_read_is_an_error(created: Path) -> None:
+    with Child("be_host", created) as child, closing(SqliteStore.open_read_only(created)) as reader:
+        child.hear("ready")
+        lock_path(created).unlink()
+        lock_path(created).symlink_to(lock_path(created))
+
+        with pytest.raises(StoreError, match="lock file cannot be read"):
+            reader.host()
+
+
+def test_looking_for_the_host_keeps_nobody_from_becoming_it(created: Path) -> None:
+    locks = LockFile.share(created, _id_of(created))
+    with Child("look_without_end", created) as child:
+        child.hear("looking")
+        for _ in range(3000):
+            assert locks.lock(HOST)
+            locks.unlock(HOST)
+    locks.leave()
+
+
+def _host_of(store: SqliteStore) -> HostRecord:
+    host = store.host()
+    assert host is not None
+    return host
 
 
 def test_a_second_host_is_refused_and_told_the_process_of_the_first(created: Path) -> None:

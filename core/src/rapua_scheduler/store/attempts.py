@@ -254,7 +254,7 @@ def leave(connection: sqlite3.Connection, run_ids: Collection[str]) -> None:
 
 
 def _queue_again(connection: sqlite3.Connection, owner: int, row_id: int) -> Run:
-    # An attempt that was dropped before it began was none, or is there already.
+    # What was dropped before it began was no attempt; what was dropped after one has failed is there already.
     connection.execute(
         f"""
         INSERT OR IGNORE INTO attempts (run, {ATTEMPT_COLUMNS})

@@ -131,18 +131,9 @@ class LockFile:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
 
     def is_locked(self, byte: int) -> bool:
-        """Tell whether somebody, here or elsewhere, has locked *byte*.
-
-        Looking takes the lock for a moment, so that of two processes that look at once one may be
-        told that it is locked.
-        """
+        """Tell whether somebody, here or elsewhere, has locked *byte*; it is not taken to find out."""
         with _registry_lock:
-            if byte in self._held:
-                return True
-            if not self._try(byte):
-                return True
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
-            return False
+            return byte in self._held or _is_held_elsewhere(self._store, self._descriptor, byte)
 
     def _try(self, byte: int) -> bool:
         try:
@@ -150,7 +141,7 @@ class LockFile:
         except OSError as error:
             if error.errno in _HELD_ELSEWHERE:
                 return False
-            raise StoreError(self._store, f"the file system of its lock file has no locks ({error})") from error
+            raise _no_locks(self._store, error) from error
         return True
 
     def _claim_for(self, store_id: str | None) -> None:
@@ -217,7 +208,7 @@ def is_held(store: Path, byte: int) -> bool:
     with _registry_lock:
         shared = _registry.get(store)
         if shared is not None:
-            return byte in shared._held or _is_held_elsewhere(shared._descriptor, byte)
+            return shared.is_locked(byte)
         try:
             descriptor = os.open(lock_path(store), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -225,17 +216,25 @@ def is_held(store: Path, byte: int) -> bool:
         except OSError as error:
             raise StoreError(store, f"its lock file cannot be read ({error.strerror})") from error
         try:
-            return _is_held_elsewhere(descriptor, byte)
+            return _is_held_elsewhere(store, descriptor, byte)
         finally:
             os.close(descriptor)  # this process has no locks on it to lose
 
 
-def _is_held_elsewhere(descriptor: int, byte: int) -> bool:
+def _is_held_elsewhere(store: Path, descriptor: int, byte: int) -> bool:
     """Ask for the lock without taking it, so that nobody who wants it is refused meanwhile."""
-    layout = "hhqqi" if sys.platform == "linux" else "qqihh"
-    asked = (fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0) if sys.platform == "linux" else (byte, 1, 0, fcntl.F_WRLCK, 0)
-    answer = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked)))
-    return bool(answer[0 if sys.platform == "linux" else 3] != fcntl.F_UNLCK)
+    is_linux = sys.platform == "linux"
+    layout = "hhqqi" if is_linux else "qqihh"  # of `struct flock`
+    asked = (fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0) if is_linux else (byte, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked))
+    except OSError as error:
+        raise _no_locks(store, error) from error
+    return bool(struct.unpack(layout, answer)[0 if is_linux else 3] != fcntl.F_UNLCK)
+
+
+def _no_locks(store: Path, error: OSError) -> StoreError:
+    return StoreError(store, f"the file system of its lock file has no locks ({error})")
 
 
 def _open(store: Path) -> int:

@@ -57,8 +57,8 @@ class _More:
         self.cancel_by: str | None = None
 
     def keep_attempt(self, run: Run) -> None:
-        """Keep what *run* says of its last attempt, unless it was none, or is there already."""
-        if run.started_at is not None and run.attempt not in self.attempts:
+        """Keep what *run* says of its last attempt, unless that is there already."""
+        if run.attempt not in self.attempts:
             self.attempts[run.attempt] = PastAttempt(
                 run.attempt, run.status, run.started_at, run.finished_at, run.error
             )
@@ -265,7 +265,8 @@ class Histories:
 
     def _queue_again(self, run: Run) -> Run:
         self._unanswered.discard(run.run_id)
-        self._more_of(run.run_id).keep_attempt(run)
+        if run.started_at is not None:  # it was not dropped before it began
+            self._more_of(run.run_id).keep_attempt(run)
         self._histories[run.job_key].unfinished += 1
         self._runs[run.run_id] = queued = evolve(
             run,

@@ -31,11 +31,15 @@ from rapua_scheduler.testing.store_conformance.samples import (
     finish,
     job_of,
     not_to_run,
+    run_of,
+    settle,
     some_gap,
     some_job,
     some_run,
+    start,
     to_queue,
     to_run,
+    waiting,
 )
 from rapua_scheduler.testing.store_conformance.times import Times
 from rapua_scheduler.testing.store_conformance.unfinished import Unfinished
@@ -49,11 +53,15 @@ __all__ = [
     "finish",
     "job_of",
     "not_to_run",
+    "run_of",
+    "settle",
     "some_gap",
     "some_job",
     "some_run",
+    "start",
     "to_queue",
     "to_run",
+    "waiting",
 ]
 
 
