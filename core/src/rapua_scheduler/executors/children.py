@@ -25,6 +25,7 @@ LINGER = 5.0
 """Seconds that a process may take to end once it has said its last word, before it is killed."""
 
 _PIECE = 64 * 1024
+_MUCH = _PIECE // 4
 _MOST_DRAINED = 32  # pieces; a process that has left its group may go on to print
 _LINES_EVERY = 0.2
 _LOOK_EVERY = 0.5  # in case somebody else holds the end of the channel of a process that is gone
@@ -100,15 +101,15 @@ class Child:
             self._unsent = b""
         return True
 
-    def hear(self) -> bool:
-        """Take in what it says; whether there may be more at once.
+    def hear(self) -> int:
+        """Take in what it says, and return how many bytes that were; none, if it says nothing right now.
 
         Raises:
             ProtocolError: It says what it never says.
         """
         data = _read(lambda: self.channel.recv(_PIECE))
         if data is None:
-            return False
+            return 0
         if not data:
             self.is_silent = True
         for message in self._messages.feed(data):
@@ -116,17 +117,17 @@ class Child:
                 self.final = message
             elif self.final is None:
                 self._listener.note_message(message)
-        return len(data) == _PIECE
+        return len(data)
 
-    def take_output(self) -> bool | None:
-        """Take in what it prints; whether there may be more at once, or None if it prints no more."""
+    def take_output(self) -> int | None:
+        """Take in what it prints, and return how many bytes that were; None if it will print no more."""
         data = _read(lambda: os.read(self.output, _PIECE))
         if data is None:
-            return False
+            return 0
         if not data:
             return None
         self._printed.feed(data)
-        return len(data) == _PIECE
+        return len(data)
 
     def tell_lines(self, *, is_last: bool = False) -> None:
         """Tell the listener what it has printed."""
@@ -261,13 +262,13 @@ class Children:
 
     def _serve(self) -> None:
         while not self._closed:
-            has_more = False
+            is_flooded = False
             for key, _ in self._selector.select(self._patience()):
-                has_more |= key.data()
+                is_flooded |= key.data()
             while self._posted:
                 self._attempt(self._posted.popleft())
             self._look_after_all()
-            if has_more:  # somebody floods us: leave the processor to others for a moment
+            if is_flooded:  # leave the processor to others for a moment
                 self._clock.wait(self._never, _BREATH)
         for child in self._children:
             child.close()
@@ -313,18 +314,18 @@ class Children:
 
     def _hear(self, child: Child) -> bool:
         self.send(child, b"")
-        has_more = self._attempt(child.hear, child)
+        heard = self._attempt(child.hear, child) or 0
         if child.is_silent:
             self._selector.unregister(child.channel)
         if child.is_silent or child.final is not None:
             self.kill_within(child, LINGER)
-        return bool(has_more)
+        return heard >= _MUCH
 
     def _take_output(self, child: Child) -> bool:
-        has_more = child.take_output()
-        if has_more is None:
+        taken = child.take_output()
+        if taken is None:
             self._selector.unregister(child.output)
-        return bool(has_more)
+        return (taken or 0) >= _MUCH
 
     def _see_off(self, child: Child) -> None:
         self._children.discard(child)
@@ -339,7 +340,7 @@ class Children:
         child.close()
         self._attempt(child.tell_exit)
 
-    def _attempt(self, step: Callable[[], bool | None], child: Child | None = None) -> bool | None:
+    def _attempt(self, step: Callable[[], int | None], child: Child | None = None) -> int | None:
         """Call *step*; if it raises, *child* is done for, and the other processes are not."""
         try:
             return step()
@@ -350,7 +351,7 @@ class Children:
         if child is not None:
             child.is_silent = True
             child.kill()
-        return False
+        return None
 
 
 def _read(read: Callable[[], bytes]) -> bytes | None:
