@@ -10,6 +10,7 @@ from attrs import frozen
 
 from rapua_scheduler.config import Config
 from rapua_scheduler.errors import SiteError
+from rapua_scheduler.interrupts import is_from_person
 from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.plugin_loader import LoadedPlugins, PluginState
 from rapua_scheduler.registry import Registry
@@ -98,9 +99,9 @@ def check_jobs(registry: Registry) -> Iterator[Finding]:
         try:
             answer = registered.job.check()
             said = [answer] if isinstance(answer, str) else [str(line) for line in answer]
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # SystemExit too: it is the plugin's, not the command's
+            if is_from_person(error):
+                raise
             yield Finding(subject, Severity.WARNING, f"its check failed: {summarize_error(error)}")
             continue
         for line in said:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rapua_scheduler.cli.streams import let_go_of_output, take_streams
 from rapua_scheduler.errors import (
     AnotherHostError,
     ConfigurationError,
@@ -17,6 +18,7 @@ from rapua_scheduler.errors import (
     StoreError,
     UnknownJobError,
 )
+from rapua_scheduler.interrupts import interrupt_on_ctrl_c
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -102,8 +104,11 @@ def group(ctx: click.Context, config: Path | None, site: Path | None, *, safe_mo
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line, and exit with its code."""
+    take_streams()
+    interrupt_on_ctrl_c()
     try:
         result: Any = group.main(args=arguments, prog_name="rapua-scheduler", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("aborted", err=True)
         sys.exit(EXIT_FAILED)
@@ -116,10 +121,11 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         click.echo("aborted", err=True)
         sys.exit(EXIT_FAILED)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has gone; nothing more can be said
+    except BrokenPipeError:  # whoever read the output has gone; there is nothing more to say
+        let_go_of_output()
         sys.exit(EXIT_FAILED)
     except OSError as error:
+        let_go_of_output()
         click.echo(f"error: {error}", err=True)
         sys.exit(EXIT_FAILED)
     sys.exit(result if isinstance(result, int) else 0)

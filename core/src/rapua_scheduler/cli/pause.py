@@ -9,6 +9,7 @@ from rapua_scheduler.cli.session import open_for_words, who_asks
 from rapua_scheduler.control.fields import window_fields
 from rapua_scheduler.control.listings import pause_of
 from rapua_scheduler.control.wording import describe_window
+from rapua_scheduler.control.words import refuse_unknown
 
 
 @click.command("pause")
@@ -23,6 +24,7 @@ def command(context: click.Context, *, job: str, reason: str, as_json: bool) -> 
     """
     with open_for_words(context) as (session, store):
         zone = session.config.timezone
+        refuse_unknown(store, job)
         is_new = store.pause(job, session.clock.now(), reason, who_asks())
         window = pause_of(store, job)
         if as_json:

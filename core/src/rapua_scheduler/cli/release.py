@@ -10,7 +10,7 @@ from rapua_scheduler.control.fields import window_fields
 from rapua_scheduler.control.instants import moment
 from rapua_scheduler.control.listings import open_windows
 from rapua_scheduler.control.wording import describe_window
-from rapua_scheduler.errors import UnknownJobError
+from rapua_scheduler.control.words import refuse_unknown
 from rapua_scheduler.run import WindowKind
 
 
@@ -26,9 +26,8 @@ def command(context: click.Context, *, job: str | None, as_json: bool) -> None:
     """
     with open_for_words(context) as (session, store):
         now, zone = session.clock.now(), session.config.timezone
-        known = [stored.key for stored in store.jobs()]
-        if job is not None and job not in known:
-            raise UnknownJobError(job, known)
+        if job is not None:
+            refuse_unknown(store, job)
         held = next((window for window in open_windows(store, now) if window.kind is WindowKind.HELD), None)
         lowered = store.release(now, job)
         if as_json:

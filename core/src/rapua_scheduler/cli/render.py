@@ -22,13 +22,20 @@ def show_json(value: object) -> None:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
     """Print *rows* under *columns*; the text *empty* if there are none."""
-    listed = [tuple(row) for row in rows]
+    listed = [tuple(map(printable, row)) for row in rows]
     if not listed:
         click.echo(empty)
     elif sys.stdout.isatty():
         _show_rich(columns, listed)
     else:
         _show_plain(columns, listed)
+
+
+def printable(text: str) -> str:
+    """Return *text* in one line, with what cannot be shown, or would act on a terminal, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def _show_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ from rapua_scheduler.cli.session import open_for_words
 from rapua_scheduler.control.fields import window_fields
 from rapua_scheduler.control.listings import pause_of
 from rapua_scheduler.control.wording import describe_window
+from rapua_scheduler.control.words import refuse_unknown
 
 
 @click.command("resume")
@@ -19,6 +20,7 @@ def command(context: click.Context, *, job: str, as_json: bool) -> None:
     """End the pause of JOB; it runs at its next fire time."""
     with open_for_words(context) as (session, store):
         zone = session.config.timezone
+        refuse_unknown(store, job)
         window = pause_of(store, job)
         is_new = store.resume(job, session.clock.now())
         if as_json:

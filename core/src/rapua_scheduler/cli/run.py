@@ -15,6 +15,7 @@ import click
 from rapua_scheduler.cli.session import is_safe_mode, parse_instant, read_config
 from rapua_scheduler.clock import SystemClock
 from rapua_scheduler.host import Host
+from rapua_scheduler.interrupts import Interrupted
 from rapua_scheduler.logs import LogFormat, configure_logging, stamped_by
 
 
@@ -70,7 +71,7 @@ def stop_on_signals(host: Host) -> None:
     def stop(number: int, _: FrameType | None) -> None:
         asked.append(number)
         if len(asked) > 1 and not host.is_serving:
-            raise KeyboardInterrupt  # a plugin that hangs in its import must not keep the process
+            raise Interrupted  # a plugin that hangs in its import must not keep the process
         _thread.start_new_thread(host.request_stop, ())
 
     signal.signal(signal.SIGTERM, stop)

@@ -21,6 +21,7 @@ from rapua_scheduler.logs import configure_logging
 from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, absences, load_plugins
 from rapua_scheduler.registry import Registry
 from rapua_scheduler.store.locks import lock_path
+from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.sqlite import SqliteStore
 
 _NO_PLUGINS = LoadedPlugins((), Registry(), {})
@@ -86,8 +87,11 @@ def open_session(context: click.Context, *, import_plugins: bool = True, for_wor
 
 
 def _open_for_reading(config: Config) -> SqliteStore | None:
-    # a store that is gone while its lock file is there is no first start: opening it says so
-    is_there = config.state.exists() or lock_path(config.state).exists()
+    try:
+        # a store that is gone while its lock file is there is no first start: opening it says so
+        is_there = config.state.exists() or lock_path(config.state).exists()
+    except OSError as error:
+        raise store_error(config.state, error) from error
     return SqliteStore.open_read_only(config.state) if is_there else None
 
 

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from rapua_scheduler.errors import BrokenNextError
 from rapua_scheduler.fire_times import first_after
+from rapua_scheduler.interrupts import is_from_person
 from rapua_scheduler.job import takes_after
 from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.registry import RegisteredJob, Registry
@@ -63,9 +64,11 @@ def ask_next(next_function: Callable[..., object], after: datetime, zone: tzinfo
     """
     try:
         return first_after(next_function, after, zone)
-    except (BrokenNextError, KeyboardInterrupt):
+    except BrokenNextError:
         raise
     except BaseException as error:  # SystemExit too: it is the plugin's, not the command's
+        if is_from_person(error):
+            raise
         raise BrokenNextError(f"the next function raised {summarize_error(error)}") from error
 
 

@@ -23,6 +23,17 @@ MOST_LOOKED_AT = 100_000
 _TICK = timedelta(microseconds=1)
 
 
+def refuse_unknown(store: Store, job_key: str) -> None:
+    """Refuse a job that no host has ever had.
+
+    Raises:
+        UnknownJobError: The store does not know it; names those that it knows.
+    """
+    known = [job.key for job in store.jobs()]
+    if job_key not in known:
+        raise UnknownJobError(job_key, known)
+
+
 def find_job(registry: Registry, store: Store, job_key: str, absences: Mapping[str, str]) -> RegisteredJob:
     """Return a job that can be run.
 

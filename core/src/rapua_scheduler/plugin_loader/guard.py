@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import timedelta
 from pathlib import Path
 
+from rapua_scheduler.interrupts import is_from_person
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import describe_error, summarize_error
 from rapua_scheduler.plugin_loader.limits import TookTooLong
@@ -35,7 +36,7 @@ def guarded(plugin: str, step: str) -> Iterator[None]:
 
     Raises:
         Refused: The block raised anything at all, `SystemExit` included.
-        KeyboardInterrupt: Somebody pressed Ctrl-C.
+        KeyboardInterrupt: Somebody pressed Ctrl-C; one that the plugin raises is its own.
     """
     log = _log.bind(plugin=plugin, step=step)
     alarm = threading.Timer(STUCK.total_seconds(), lambda: log.warning("Plugin is taking long"))
@@ -46,11 +47,13 @@ def guarded(plugin: str, step: str) -> Iterator[None]:
     try:
         with redirect_stdout(sys.stderr):
             yield
-    except (KeyboardInterrupt, Refused):
+    except Refused:
         raise
     except TookTooLong as error:
         raise Refused(f"{step}: {error}{_place(error)}") from None
     except BaseException as error:  # SystemExit and its like end with the plugin, not with the host
+        if is_from_person(error):
+            raise
         log.debug("Plugin raised", traceback=describe_error(error))
         raise Refused(f"{step}: {summarize_error(error)}{_place(error)}") from None
     finally:

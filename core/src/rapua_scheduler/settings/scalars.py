@@ -84,6 +84,8 @@ def path(value: object, folder: Path) -> Path:
     """Return the path that is written, relative to *folder* unless absolute or below `~`."""
     if not isinstance(value, str):
         refuse(value, "a path in quotes")
+    if "\0" in value:
+        raise ValueError(f"{value!r} can be no path: it has a NUL character in it")
     if not value.strip():
         raise ValueError("must be a path, not blank; take the key out to have none")
     try:
