@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator
 
-from attrs import define, field
+from attrs import define
 
 from rapua_scheduler.planner import IDLE, Standing
 from rapua_scheduler.policy import Overlap
@@ -39,10 +38,12 @@ class Entry:
         return self.run.trigger is Trigger.MANUAL
 
 
-@define(eq=False)
 class _Lane:
-    active: dict[str, Entry] = field(factory=dict)
-    waiting: deque[Entry] = field(factory=deque)
+    __slots__ = ("active", "waiting")
+
+    def __init__(self) -> None:
+        self.active: dict[str, Entry] = {}
+        self.waiting: list[Entry] = []
 
 
 class Lanes:

@@ -296,7 +296,6 @@ class Runner:
     def assignment_of(self, attempt: Attempt) -> Assignment:
         """Return what *attempt* is, for an executor that has it carried out elsewhere."""
         recorder = attempt.recorder or Recorder(self._clock, attempt.run.attempt)
-        log = _job_log(attempt, recorder)
         now = self._clock.monotonic()
         return Assignment(
             attempt.registered,
@@ -307,7 +306,7 @@ class Runner:
             attempt.cancellation,
             lambda: self._store.last_success(attempt.run.job_key),
             recorder.progress,
-            lambda level, text: getattr(log, level)(text),
+            lambda level, text: getattr(_job_log(attempt, recorder), level)(text),
         )
 
     def begin(self, attempt: Attempt) -> bool:
@@ -386,7 +385,7 @@ class Runner:
         self._record(attempt, outcome, self._last_words(attempt))
         self._active.pop(attempt.run.run_id, None)
         if not self._active:
-            self._all_settled.set()
+            _set(self._all_settled)
         with suppress(Exception):  # the application's log handlers may raise; the run has ended all the same
             self._report(attempt, outcome)
 
@@ -452,8 +451,8 @@ class Runner:
             finally:
                 self._recording.discard(attempt)
                 if not self._recording:
-                    self._all_recorded.set()
-                self._answered.set()
+                    _set(self._all_recorded)
+                _set(self._answered)
 
         self._recording.add(attempt)
         self._store.finish(
@@ -474,6 +473,12 @@ class Runner:
                 )
             )
         attempt.arrive()
+
+
+def _set(event: threading.Event) -> None:
+    """Set *event*, which is nearly always set already; that takes a lock."""
+    if not event.is_set():
+        event.set()
 
 
 def _job_log(attempt: Attempt, recorder: Recorder) -> Any:
