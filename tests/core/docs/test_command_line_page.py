@@ -10,10 +10,36 @@ import click
 import pytest
 
 from rapua_scheduler.cli import main
+from rapua_scheduler.control.condition import examine
+from rapua_scheduler.control.explanations import Answer, Explanation
 from rapua_scheduler.control.exports import stored_fields
-from rapua_scheduler.control.fields import gap_fields, job_fields, run_fields
+from rapua_scheduler.control.fields import (
+    attempt_fields,
+    backfill_fields,
+    condition_fields,
+    explanation_fields,
+    gap_fields,
+    job_fields,
+    line_fields,
+    record_fields,
+    run_fields,
+    window_fields,
+)
 from rapua_scheduler.control.listings import JobListing
-from rapua_scheduler.run import Gap, GapReason, Run, RunStatus, Trigger
+from rapua_scheduler.control.records import RunRecord
+from rapua_scheduler.control.words import Backfill
+from rapua_scheduler.run import (
+    Gap,
+    GapReason,
+    LogLine,
+    PastAttempt,
+    Run,
+    RunStatus,
+    Trigger,
+    Window,
+    WindowKind,
+)
+from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import StoredJob
 from tests.core.docs.pages import read, sections
 
@@ -101,7 +127,15 @@ def test_the_page_tells_every_name_in_json() -> None:
         "Jobs as stored": set(stored_fields(stored, UTC)),
         "Runs": set(run_fields(run, UTC)),
         "Gaps": set(gap_fields(gap, UTC)) - set(run_fields(run, UTC)),
-        "Plugins": {"name", "distribution", "version", "state", "jobs", "error"},
+        "Records": set(record_fields(RunRecord(run, (), ()), UTC)) - set(run_fields(run, UTC)),
+        "Attempts": set(attempt_fields(PastAttempt(1, RunStatus.FAILED, at, at), UTC)),
+        "Log lines": set(line_fields(LogLine(at, 1, "info", ""), UTC)),
+        "Windows": set(window_fields(Window("sweep", WindowKind.PAUSED, at, None, ""), UTC)),
+        "Answers": set(explanation_fields(Explanation(job_key="sweep", at=at, answer=Answer.TO_COME, lines=()), UTC)),
+        "Backfills": set(backfill_fields(Backfill((), ()), UTC, is_dry_run=True)),
+        "Words": {"changed", "job", "window", "lowered", "answer", "run"},
+        "Conditions": {*condition_fields(examine(MemoryStore(), [], {}, now=at, zone=UTC), UTC), "store"},
+        "Plugins": {"name", "distribution", "version", "state", "jobs", "error", "warning"},
         "Fire times": {"job", "name", "fire_time"},
         "Findings": {"subject", "severity", "text"},
     }
