@@ -120,6 +120,23 @@ def test_a_kill_during_a_migration_leaves_the_version_before_or_after(tmp_path: 
     assert versions[-1] == schema.VERSION + 1
 
 
+def test_a_step_that_another_process_has_taken_meanwhile_is_not_taken_again(path: Path) -> None:
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as slow,
+        closing(sqlite3.connect(path, isolation_level=None)) as fast,
+    ):
+
+        def be_faster(statement: str) -> None:
+            if statement == "BEGIN IMMEDIATE":
+                slow.set_trace_callback(None)
+                schema.migrate(fast)
+
+        slow.set_trace_callback(be_faster)
+        schema.migrate(slow)
+
+        assert schema.read_version(slow) == schema.VERSION
+
+
 def test_a_kill_while_a_store_is_updated_leaves_every_run_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     fill_first_schema(tmp_path / "before" / "store.db")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -13,9 +15,10 @@ from attrs import evolve
 
 from rapua_scheduler.errors import AnotherHostError, StoreError
 from rapua_scheduler.run import LogLine, PastAttempt, Run, RunStatus, Start, Trigger
+from rapua_scheduler.store import owners
 from rapua_scheduler.store.locks import HOST, LockFile, lock_path
 from rapua_scheduler.store.port import HostRecord
-from rapua_scheduler.store.sqlite import SqliteStore
+from rapua_scheduler.store.sqlite import SqliteStore, _become_owner
 from rapua_scheduler.testing.store_conformance import (
     HOUR,
     START,
@@ -400,6 +403,54 @@ def test_a_second_opening_in_the_same_process_is_refused_as_host_until_the_first
                 second.become_host()
 
         second.become_host()
+
+
+def test_a_host_that_has_not_said_yet_who_it_is_is_called_so(created: Path) -> None:
+    with closing(SqliteStore.open(created, create=False)) as store:
+        locks = LockFile.share(created, _id_of(created))
+        assert locks.lock(HOST)
+
+        with pytest.raises(AnotherHostError, match="a process that has just started"):
+            store.become_host()
+
+        locks.unlock(HOST)
+        locks.leave()
+
+
+def test_an_opening_that_cannot_be_recorded_leaves_no_lock(created: Path) -> None:
+    locks = LockFile.share(created, _id_of(created))
+    with closing(sqlite3.connect(created, isolation_level=None)) as db:
+        owner = owners.next_owner(db)
+        db.execute("PRAGMA query_only = 1")
+
+        with pytest.raises(StoreError, match="cannot be written"):
+            _become_owner(created, db, locks, START)
+        db.close()
+        with pytest.raises(StoreError):
+            _become_owner(created, db, locks, START)
+
+    assert not locks.is_locked(owner)
+    locks.leave()
+
+
+@pytest.mark.parametrize("way", ["opened", "shared"])
+def test_a_file_system_without_locks_is_an_error(created: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(SqliteStore.open(created, create=False)) as store:
+        store.become_host()
+    if way == "shared":
+        locks = LockFile.share(created, _id_of(created))
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with closing(SqliteStore.open_read_only(created)) as reader:
+        monkeypatch.setattr(fcntl, "fcntl", refuse)
+
+        with pytest.raises(StoreError, match="has no locks"):
+            reader.host()
+
+    if way == "shared":
+        locks.leave()
 
 
 def test_the_host_may_be_read_and_written_beside(created: Path) -> None:

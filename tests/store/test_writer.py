@@ -291,6 +291,51 @@ def test_an_interrupt_undoes_what_its_caller_was_at(writer: Writer[int], path: P
     assert numbers_in(path) == [2]
 
 
+def test_an_operation_that_loses_the_transaction_fails_all_of_it(
+    writer: Writer[int], connection: sqlite3.Connection, path: Path
+) -> None:
+    ends: list[object] = []
+
+    def call(operation: Callable[[sqlite3.Connection], object]) -> Callable[[], None]:
+        def in_thread() -> None:
+            try:
+                ends.append(writer.call(operation))
+            except StoreError as error:
+                ends.append(type(error))
+
+        return in_thread
+
+    def roll_back(connection: sqlite3.Connection) -> None:
+        connection.execute("ROLLBACK")
+        raise sqlite3.OperationalError("the disk is full")
+
+    answers = Answers()
+    is_waiting_for_lock = threading.Event()
+    connection.set_trace_callback(lambda _: is_waiting_for_lock.set())
+    with locked(path):
+        writer.note(0, answers.of(0))
+        assert is_waiting_for_lock.wait(PATIENCE)
+        threads = started(call(insert(2)), call(roll_back), call(insert(4)))
+        wait_until(lambda: writer._queue.qsize() == 3)
+    for thread in threads:
+        thread.join(PATIENCE)
+    answers.wait_for(1)
+
+    assert ends == [StoreError] * 3
+    assert numbers_in(path) == [0]
+
+
+def test_a_callback_that_closes_the_writer_ends_it(writer: Writer[int], path: Path) -> None:
+    writer.note(2, lambda error, is_accepted: writer.close())
+    writer._thread.join(PATIENCE)
+
+    writer._is_waiting = True  # as it is while the thread has something to commit
+    with pytest.raises(StoreError, match="closed"):
+        writer.call(insert(3))
+
+    assert numbers_in(path) == [2]
+
+
 def test_reading_does_not_wait_for_a_commit(sqlite_store: SqliteStore, path: Path) -> None:
     sqlite_store.declare([some_job()], START)
     sqlite_store.decide([to_run(1)])

@@ -287,3 +287,12 @@ class Deciding:
         store.decide([Decision("sweep", START + HOUR, None, (evolve(some_run(1), asked_by="ann\0"),))])
 
         assert run_of(store, some_run(1).run_id).asked_by == "ann\\x00"
+
+    def test_a_decision_of_nothing_moves_the_mark(self, store: Store) -> None:
+        store.declare([some_job()], START)
+
+        assert store.decide([Decision("sweep", START + HOUR, START + 2 * HOUR)]) == [True]
+
+        assert (job_of(store).mark, job_of(store).next_fire_time) == (START + HOUR, START + 2 * HOUR)
+        assert store.runs() == []
+        assert store.gaps() == []

@@ -149,3 +149,12 @@ class Declaring:
 
     def test_declaring_nothing_is_no_trouble(self, store: Store) -> None:
         assert dict(store.declare([], START)) == {}
+
+    def test_only_what_was_declared_is_returned(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+
+        stored = store.declare([some_job("sweep")], START)
+
+        assert (list(stored), len(stored), "mop" in stored) == (["sweep"], 1, False)
+        with pytest.raises(KeyError):
+            stored["mop"]

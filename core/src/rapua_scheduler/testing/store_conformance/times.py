@@ -61,3 +61,14 @@ class Times:
         times += [store.gaps()[0].first, store.gaps()[0].last]
         assert times == [START + HOUR] * 7
         assert {time and time.tzinfo for time in [*times, job.first_seen_at, job.last_seen_at]} == {UTC}
+
+    def test_a_time_without_a_zone_is_an_error(self, store: Store) -> None:
+        naive = datetime(2026, 11, 2)  # noqa: DTZ001
+
+        with pytest.raises(TypeError):
+            store.note_alive(naive)
+        with pytest.raises(TypeError):
+            store.declare([some_job()], naive)
+
+        assert store.alive() is None
+        assert store.jobs() == []
