@@ -17,12 +17,13 @@ from rapua_scheduler.controls import Controls
 from rapua_scheduler.dispatcher import Dispatcher
 from rapua_scheduler.errors import BrokenNextError, StoreError
 from rapua_scheduler.events import FireTimesNotRun, JobBroken
-from rapua_scheduler.fire_times import Survey, first_after, only, survey
+from rapua_scheduler.fire_times import Survey, fire_key, first_after, only, survey
 from rapua_scheduler.job import Job, takes_after
 from rapua_scheduler.job_states import Former, JobState, lag
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.lookahead import Answer, Lookahead
-from rapua_scheduler.planner import ON_TIME, Verdict, decide, kept_by
+from rapua_scheduler.outcomes import summarize_error
+from rapua_scheduler.planner import ON_TIME, Verdict, decide, kept_by, piece_by_piece
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Gap, RunStatus
 from rapua_scheduler.runner import Publish, Runner
@@ -204,7 +205,7 @@ class Engine:
             try:
                 if job.jitter is not None:
                     self._lags[job.key] = lag(registered, since, self._zone)
-                state.due = found[job.key] = first_after(job.next, since, self._zone)
+                state.due = found[job.key] = self._first_undecided(job.next, known, since)
             except Exception as error:  # a subclass of somebody's own
                 self._set_aside(state, _broken(error))
         elif known.next_fire_time is not None and not takes_after(job.next):
@@ -218,6 +219,20 @@ class Engine:
         self._push(state)
         self._say_next(state)
         self._not_taken_over.append(registered)
+
+    def _first_undecided(self, schedule: BuiltInSchedule, known: StoredJob, since: datetime) -> datetime | None:
+        """Return the first fire time of a job after *since* that was not decided on under another instant."""
+        due = first_after(schedule, since, self._zone)
+        if known.next_fire_time in {None, due} or since != known.mark:
+            return due
+        # The rules of the zone, or the zone, have changed: what is decided on may come again, at another instant.
+        try:
+            decided = self._store.run_at(known.key, known.mark)
+        except StoreError:  # the store refuses it a second time in any case
+            return due
+        while decided is not None and due is not None and fire_key(schedule, due, self._zone) <= decided.fire_key:
+            due = first_after(schedule, due, self._zone)
+        return due
 
     def _remember_former(self, known: StoredJob, until: datetime) -> None:
         schedule = from_fingerprint(known.former_fingerprint)
@@ -435,10 +450,45 @@ class Engine:
             self._store_failed(error)
             return False
         self._store_failures = 0
+        settled = self._with_what_is_left(verdicts, accepted)
         too_fast = {state.registered.job.key for state, surveyed in batch if surveyed.is_too_fast}
+        for state, verdict in settled:
+            self._settle(state, verdict, now, is_too_fast=state.registered.job.key in too_fast)
+        return len(settled) == len(verdicts)
+
+    def _with_what_is_left(
+        self, verdicts: Sequence[tuple[JobState, Verdict]], accepted: Sequence[bool]
+    ) -> Sequence[tuple[JobState, Verdict]]:
+        """Return *verdicts*, of one that was refused only what nobody else has decided on.
+
+        A claim that is held already, as after a release or by the rules that the zone had before, must not take
+        the fire times beside it along. What the store fails to record comes again later, and is left out.
+        """
+        if all(accepted):
+            return verdicts
+        left: list[tuple[JobState, Verdict]] = []
         for (state, verdict), is_recorded in zip(verdicts, accepted, strict=True):
-            self._settle(state, verdict, now, is_recorded=is_recorded, is_too_fast=state.registered.job.key in too_fast)
-        return True
+            if is_recorded:
+                left.append((state, verdict))
+                continue
+            pieces = piece_by_piece(verdict.decision)
+            try:
+                recorded = self._store.decide(pieces)
+            except StoreError as error:
+                self._push(state)
+                self._store_failed(error)
+                continue
+            ours = [piece for piece, is_ours in zip(pieces, recorded, strict=True) if is_ours]
+            runs = tuple(run for piece in ours for run in piece.runs)
+            for run in verdict.decision.runs:
+                if run not in runs:
+                    self._say_decided_elsewhere(state, run.fire_time)
+            decision = evolve(verdict.decision, runs=runs, gaps=tuple(gap for piece in ours for gap in piece.gaps))
+            is_newest_ours = runs[-1:] == verdict.decision.runs[-1:]
+            left.append((state, evolve(verdict, decision=decision) if is_newest_ours else Verdict(decision)))
+            if runs:  # they may wait for one that is not ours
+                self._wakeup.set()
+        return left
 
     def _verdicts(self, batch: Sequence[tuple[JobState, Survey]], now: datetime) -> Sequence[tuple[JobState, Verdict]]:
         taken: set[str] = set()
@@ -467,23 +517,13 @@ class Engine:
             verdicts.append((state, verdict))
         return verdicts
 
-    def _settle(
-        self, state: JobState, verdict: Verdict, now: datetime, *, is_recorded: bool, is_too_fast: bool
-    ) -> None:
+    def _settle(self, state: JobState, verdict: Verdict, now: datetime, *, is_too_fast: bool) -> None:
         """Act on what was decided on a job, and find out when it is due again."""
         decision = verdict.decision
         job = state.registered.job
         former = self._formers.pop(job.key, None)
         state.mark, state.due = decision.mark, decision.next_fire_time
-        if is_recorded:
-            self._act_on(state, verdict, now)
-        else:
-            _log.warning(
-                "Fire time decided elsewhere",
-                job=job.name,
-                job_key=decision.job_key,
-                fire_time=self._iso(decision.mark),
-            )
+        self._act_on(state, verdict, now)
         if state.due is not None and is_too_fast:
             self._set_aside(state, BrokenNextError("the next function gives more fire times than can be looked at"))
         elif state.due is not None:
@@ -555,6 +595,10 @@ class Engine:
             job = state.registered.job
             _log.info("Next run scheduled", job=job.name, job_key=job.key, nextRun=self._iso(state.due))
 
+    def _say_decided_elsewhere(self, state: JobState, fire_time: datetime) -> None:
+        job = state.registered.job
+        _log.warning("Fire time decided elsewhere", job=job.name, job_key=job.key, fire_time=self._iso(fire_time))
+
     def _say_gap(self, state: JobState, gap: Gap, now: datetime) -> None:
         job = state.registered.job
         level = logging.INFO if now - gap.first <= ON_TIME else logging.WARNING
@@ -589,4 +633,4 @@ def _backoff(failures: int, longest: float) -> float:
 def _broken(error: Exception) -> BrokenNextError:
     if isinstance(error, BrokenNextError):
         return error
-    return BrokenNextError("the next function raised {summarize_error(error)}")
+    return BrokenNextError(f"the next function raised {summarize_error(error)}")

@@ -161,6 +161,23 @@ def decide(
     return Verdict(decision, place.cancels, place.replaces)
 
 
+def piece_by_piece(decision: Decision) -> tuple[Decision, ...]:
+    """Return a decision as several, oldest first, each on one run or gap; the last moves the mark alone.
+
+    To be recorded one after another, where all of it together cannot be.
+    """
+    parts: list[tuple[datetime, Decision]] = [
+        (run.fire_time, Decision(decision.job_key, run.fire_time, decision.next_fire_time, (run,)))
+        for run in decision.runs
+    ]
+    parts += [
+        (gap.last, Decision(decision.job_key, gap.last, decision.next_fire_time, gaps=(gap,))) for gap in decision.gaps
+    ]
+    parts.sort(key=lambda part: part[0])
+    end = Decision(decision.job_key, decision.mark, decision.next_fire_time)
+    return (*(part for _, part in parts), end)
+
+
 def _gaps(job_key: str, answers: Sequence[_Answer]) -> list[Gap]:
     """Return the gaps of *answers*; those that follow each other and say the same are one."""
     gaps: list[Gap] = []

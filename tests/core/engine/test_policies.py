@@ -533,6 +533,25 @@ def test_a_release_lowers_marks_that_a_wrong_clock_pushed_ahead_and_repeats_no_c
     assert fired[2:5] == [MIDNIGHT + number * DAY for number in (2, 3, 4)]
 
 
+def test_a_claim_that_is_held_already_takes_no_fire_time_beside_it_along(site: Site) -> None:
+    site.job("a", next_daily, catch_up="all")
+    site.start()
+    site.passes(DAY)
+    site.clock.step(10 * DAY)
+    site.passes(HOUR)
+    site.clock.step(-10 * DAY)
+    site.store.release(site.clock.now())
+    site.stop()
+    site.passes(12 * DAY)
+    site.start()
+    site.passes(MINUTE)
+
+    fired = [at for _, at, _, _ in site.started]
+    assert fired == [MIDNIGHT + number * DAY for number in range(1, 14)]
+    assert site.store.jobs()[0].mark == fired[-1]
+    assert site.store.jobs()[0].next_fire_time == fired[-1] + DAY
+
+
 # -- schedules that change, keys that change, plugins that come and go
 
 

@@ -22,6 +22,7 @@ from rapua_scheduler.planner import (
     decide,
     kept_by,
     lag_of,
+    piece_by_piece,
     place_of,
     retry_delay,
 )
@@ -411,3 +412,20 @@ def test_two_stretches_of_one_fire_time_each_are_both_accounted_for() -> None:
 
     assert [run.fire_key for run in decision.runs] == ["a"]
     assert [gap.reason for gap in decision.gaps] == [GapReason.PAUSED]
+
+
+def test_a_decision_in_pieces_decides_the_same_one_fire_time_after_another() -> None:
+    pause = window(WindowKind.PAUSED, START + HOUR, None)
+    stretches = (
+        Stretch(START, (FireTime(START, "a"), FireTime(START + MINUTE, "b"))),
+        Stretch(START + HOUR, (FireTime(START + HOUR, "c"),), window=pause),
+    )
+    whole = decided(Survey(stretches, START + 2 * HOUR), START + HOUR, catch_up=CatchUp.all()).decision
+
+    pieces = piece_by_piece(whole)
+
+    assert [len(piece.runs) + len(piece.gaps) for piece in pieces] == [1, 1, 1, 0]
+    assert [piece.mark for piece in pieces] == [START, START + MINUTE, START + HOUR, whole.mark]
+    assert tuple(run for piece in pieces for run in piece.runs) == whole.runs
+    assert tuple(gap for piece in pieces for gap in piece.gaps) == whole.gaps
+    assert pieces[-1].next_fire_time == whole.next_fire_time
