@@ -28,10 +28,11 @@ COUNTER = """
     def count(ctx):
         with open(os.environ["EFFECTS"], "a") as effects:
             effects.write(f"{ctx.run_key} {ctx.attempt} {os.getpid()}\\n")
+        ctx.sleep(TAKING)
 
     @hookimpl
     def register_jobs():
-        return [Job(name="Counter", run=count, next=every(EVERY), catch_up=CatchUp.all())]
+        return [Job(name="Counter", run=count, next=every(EVERY), catch_up=CatchUp.all(), overlap="queue_all")]
 """
 
 
@@ -86,20 +87,29 @@ class HostProcess:
 class Hosts:
     """A folder with a configuration, the plugin, and what its runs leave behind."""
 
-    def __init__(self, folder: Path, *, every: str = "milliseconds=200", plugin: str = COUNTER) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        every: str = "milliseconds=200",
+        taking: float = 0.0,
+        plugin: str = COUNTER,
+        state: Path | None = None,
+    ) -> None:
         self._folder = folder
-        self.state = folder / "store.db"
+        self.state = state or folder / "store.db"
         self.effects_file = folder / "effects"
         self.effects_file.touch()
         self.config = folder / "rapua-scheduler.toml"
         self.config.write_text(
-            '[rapua_scheduler]\ntimezone = "UTC"\nstate = "store.db"\nallow_plugins = ["counter"]\n'
+            f'[rapua_scheduler]\ntimezone = "UTC"\nstate = "{self.state}"\nallow_plugins = ["counter"]\n'
             'shutdown_grace = "5s"\n'
         )
         packages = folder / "packages"
         packages.mkdir()
-        Packages(packages).install("counter", plugin.replace("EVERY", every))
-        self.env = {**os.environ, "PYTHONPATH": str(packages), "EFFECTS": str(self.effects_file)}
+        Packages(packages).install("counter", plugin.replace("EVERY", every).replace("TAKING", str(taking)))
+        path = os.pathsep.join(filter(None, [str(packages), os.environ.get("PYTHONPATH")]))
+        self.env = {**os.environ, "PYTHONPATH": path, "EFFECTS": str(self.effects_file)}
         self._started = 0
 
     def start(self, *options: str) -> HostProcess:
