@@ -116,6 +116,8 @@ class Engine:
         self._stopping = False
         self._store_failures = 0
         self._store_again_at = 0.0
+        self._latest_mark: datetime | None = None
+        self._waiting_said = False
         runner.wake = self._wakeup.set
 
     def add(self, jobs: Iterable[RegisteredJob]) -> None:
@@ -196,6 +198,7 @@ class Engine:
     def _set_up(self, registered: RegisteredJob, known: StoredJob, found: dict[str, datetime | None]) -> None:
         job = registered.job
         state = self._states[job.key] = JobState(registered, known.mark)
+        self._note_mark(known.mark)
         self._say("Starting job", state)
         since = known.mark
         if known.changed_at is not None and known.changed_at > known.mark:
@@ -372,6 +375,7 @@ class Engine:
             if mark < state.mark:
                 state.mark, state.due = mark, None
                 state.question = self._lookahead.ask_next(state.registered, mark)
+        self._latest_mark = max((state.mark for state in self._states.values()), default=None)
 
     def _running_jobs(self) -> Mapping[str, RegisteredJob]:
         return {key: state.registered for key, state in self._states.items() if state.registered.job.run is not _never}
@@ -380,6 +384,7 @@ class Engine:
 
     def _decide_due(self) -> float:
         now = self._clock.now()
+        self._say_if_waiting(now)
         batch: list[tuple[JobState, Survey]] = []
         while self._heap and self._heap[0][0] <= now and len(batch) < MOST_CLAIMS:
             at, key, state = heapq.heappop(self._heap)
@@ -523,6 +528,7 @@ class Engine:
         job = state.registered.job
         former = self._formers.pop(job.key, None)
         state.mark, state.due = decision.mark, decision.next_fire_time
+        self._note_mark(decision.mark)
         self._act_on(state, verdict, now)
         if state.due is not None and is_too_fast:
             self._set_aside(state, BrokenNextError("the next function gives more fire times than can be looked at"))
@@ -586,6 +592,26 @@ class Engine:
     def _iso(self, instant: datetime) -> str:
         return instant.astimezone(self._zone).isoformat()
 
+    def _note_mark(self, mark: datetime) -> None:
+        if self._latest_mark is None or mark > self._latest_mark:
+            self._latest_mark = mark
+
+    def _say_if_waiting(self, now: datetime) -> None:
+        """Say once that the clock is behind what was decided on, and that nothing is repeated."""
+        is_waiting = self._latest_mark is not None and self._latest_mark - now > _CLOCK_MAY_DIFFER
+        if is_waiting and not self._waiting_said:
+            ahead = {key: state.mark for key, state in self._states.items() if state.mark - now > _CLOCK_MAY_DIFFER}
+            furthest = max(ahead, key=lambda key: ahead[key])
+            _log.warning(
+                "Waiting for clock",
+                clock=self._iso(now),
+                until=self._iso(ahead[furthest]),
+                job_key=furthest,
+                jobs=len(ahead),
+                problem="it is behind what has been decided on, which is not repeated",
+            )
+        self._waiting_said = is_waiting
+
     def _say(self, event: str, state: JobState) -> None:
         if _stdlib_log.isEnabledFor(logging.INFO):
             _log.info(event, job=state.registered.job.name, job_key=state.registered.job.key)
@@ -619,6 +645,7 @@ class Engine:
 
 
 _NO_LAG = timedelta(0)
+_CLOCK_MAY_DIFFER = timedelta(seconds=5)
 
 
 def _never(_: object) -> None:
