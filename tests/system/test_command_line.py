@@ -114,7 +114,7 @@ def test_plugins_lists_the_three_plugins_under_stable_names(command_line: Comman
         ("orphaned_uploads", "loaded", None),
         ("stale_purchases", "loaded", None),
     ]
-    assert set(plugins[0]) == {"name", "distribution", "version", "state", "jobs", "error"}
+    assert {"name", "distribution", "version", "state", "jobs", "error"} <= set(plugins[0])
 
 
 def test_upcoming_merges_the_jobs_in_order_and_stops_where_told(command_line: CommandLine) -> None:
@@ -138,7 +138,8 @@ def test_a_manual_run_is_recorded_and_consumes_no_fire_time(command_line: Comman
     (run,) = command_line.json("history")
     assert (run["job"], run["trigger"], run["status"]) == ("stale-purchases", "manual", "succeeded")
     shown = command_line.json("show", run["run_id"])
-    assert shown == run
+    assert {name: shown[name] for name in run} == run
+    assert (shown["attempts"], shown["log"][-1]["level"]) == ([], "info")
     assert [job["next_fire_time"] for job in command_line.json("jobs")] == [job["next_fire_time"] for job in before]
 
 

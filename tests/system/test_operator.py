@@ -390,3 +390,43 @@ def test_two_operators_at_once_do_not_disturb_each_other(hosts: Hosts) -> None:
 
 def _program(hosts: Hosts) -> list[str]:
     return [sys.executable, "-m", "rapua_scheduler", "--config", str(hosts.config)]
+
+
+def test_a_run_in_the_foreground_is_cancelled_from_elsewhere_and_tells_who_asked_for_it(hosts: Hosts) -> None:
+    with subprocess.Popen(
+        [*_program(hosts), "exec", "waiting", "--json"], env=hosts.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
+        assert command.stderr is not None
+        started = next(line for line in command.stderr if b"Executing job" in line)
+        run_id = started.decode().partition("run_id=")[2].split()[0]
+
+        said(hosts, "cancel", run_id)
+        out, _ = command.communicate(timeout=10)
+
+    ended = json.loads(out)
+    assert (ended["status"], command.returncode) == ("cancelled", 1)
+    assert "@" in ended["asked_by"]
+
+
+def test_ctrl_c_ends_the_waiting_for_a_run_and_not_the_run(hosts: Hosts) -> None:
+    with hosts.active() as host:
+        host.wait_for("Next run scheduled")
+        command = subprocess.Popen(
+            [*_program(hosts), "trigger", "waiting", "--wait"],
+            env=hosts.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert command.stderr is not None
+        run_id = command.stderr.readline().split()[1]
+        wait_until(lambda: read(hosts, "show", run_id)["status"] == "running", "its start")
+
+        command.send_signal(signal.SIGINT)
+        _, err = command.communicate(timeout=10)
+
+        assert command.returncode == 1
+        assert f"rapua-scheduler cancel {run_id}" in err
+        assert read(hosts, "show", run_id)["status"] == "running"
+        said(hosts, "cancel", run_id)
+        assert host.stop() == 0

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 
+from attrs import evolve
+
 from rapua_scheduler.clock import Clock
-from rapua_scheduler.errors import RapuaSchedulerError
+from rapua_scheduler.control.words import manual_run
+from rapua_scheduler.errors import RapuaSchedulerError, StoreError
 from rapua_scheduler.executors.pools import ExecutorPools
 from rapua_scheduler.executors.wire import ChildSetup
-from rapua_scheduler.fire_times import fire_key as key_of
-from rapua_scheduler.fire_times import is_fire_time
 from rapua_scheduler.observers import Observers
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import Run, RunStatus, Trigger
+from rapua_scheduler.run import Run, RunStatus
 from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Attempt, Runner
-from rapua_scheduler.schedules import instant_key
 from rapua_scheduler.store.port import Store
 
-_LONGEST_WAIT = 30.0
+_LOOK_EVERY = 1.0
 
 
 class ForegroundRun:
@@ -43,6 +44,7 @@ class ForegroundRun:
         self._runner.wake = self._wakeup.set
         self._ended = False
         self._stop_asked = False
+        self._word: int | None = None
 
     def request_stop(self) -> None:
         """Cancel the run; asked again, wait for it no longer. May be called from a signal handler."""
@@ -56,6 +58,7 @@ class ForegroundRun:
         registered: RegisteredJob,
         fire_time: datetime | None,
         *,
+        by: str = "",
         dry_run: bool = False,
         grace: timedelta = timedelta(seconds=30),
     ) -> Run:
@@ -64,6 +67,7 @@ class ForegroundRun:
         Args:
             registered: The job.
             fire_time: The instant to run it for, aware; now, if None.
+            by: Who asks for it.
             dry_run: Whether the job must stop short of every effect.
             grace: How long to wait for it after a request to stop.
 
@@ -74,23 +78,17 @@ class ForegroundRun:
             StoreError: It could not be recorded before its start; nothing was started.
         """
         now = self._clock.now()
-        run = Run(
-            RunIds().new(now),
-            registered.job.key,
-            fire_time or now,
-            self._fire_key(registered, fire_time, now),
-            Trigger.MANUAL,
-            RunStatus.RUNNING,
-            started_at=now,
-        )
+        queued = manual_run(registered, fire_time, run_id=RunIds().new(now), now=now, zone=self._zone, by=by)
+        run = evolve(queued, status=RunStatus.RUNNING, started_at=now)
         self._store.claim(run)
         self._runner.start(registered, run, self._end, dry_run=dry_run)
         while not self._ended and not self._stop_asked:
             self._wakeup.clear()
             seconds = self._runner.tick()
+            self._heed()
             if self._ended or self._stop_asked:
                 break
-            self._clock.wait(self._wakeup, _LONGEST_WAIT if seconds is None else seconds)
+            self._clock.wait(self._wakeup, _LOOK_EVERY if seconds is None else min(seconds, _LOOK_EVERY))
         if not self._ended:
             self._runner.stop(grace)
         self._pools.close()
@@ -100,10 +98,15 @@ class ForegroundRun:
         self._ended = True
         self._wakeup.set()
 
-    def _fire_key(self, registered: RegisteredJob, fire_time: datetime | None, now: datetime) -> str:
-        if fire_time is not None and is_fire_time(registered.job.next, fire_time, self._zone):
-            return key_of(registered.job.next, fire_time, self._zone)
-        return instant_key(fire_time or now)
+    def _heed(self) -> None:
+        """Cancel the run if an operator has said so."""
+        with suppress(StoreError):  # busy: it is looked at again
+            word = self._store.word()
+            if word == self._word:
+                return
+            for run_id, by in self._store.cancel_requests().items():
+                self._runner.cancel(run_id, f"cancelled by {by}")
+            self._word = word
 
     def _recorded(self, run: Run) -> Run:
         recorded = self._store.run(run.run_id)

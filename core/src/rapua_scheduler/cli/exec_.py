@@ -12,9 +12,16 @@ import click
 
 from rapua_scheduler.cli.render import json_option, show_run
 from rapua_scheduler.cli.run import end_despite_threads
-from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere
+from rapua_scheduler.cli.session import (
+    open_session,
+    parse_instant,
+    plugins_print_elsewhere,
+    reasons_of_absence,
+    who_asks,
+)
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
+from rapua_scheduler.control.words import find_job
 from rapua_scheduler.foreground import ForegroundRun
 from rapua_scheduler.host import child_setup
 from rapua_scheduler.logs import configure_logging, stamped_by
@@ -39,7 +46,8 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
     """
     clock = SystemClock()
     with open_session(context) as session:
-        config, registered = session.config, session.plugins.registry.find(job)
+        config, known = session.config, session.store if session.store is not None else MemoryStore()
+        registered = find_job(session.plugins.registry, known, job, reasons_of_absence(session))
         asked_for = parse_instant(fire_time, config) if fire_time else None
     if dry_run and not registered.job.supports_dry_run:
         raise click.UsageError(f"job {job!r} does not declare that it supports a dry run; nothing was run")
@@ -69,6 +77,7 @@ def _execute(
     return foreground.execute(
         registered,
         fire_time,
+        by=who_asks(),
         dry_run=dry_run,
         grace=config.shutdown_grace,
     )

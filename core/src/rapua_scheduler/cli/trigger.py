@@ -52,6 +52,10 @@ def command(context: click.Context, *, job: str, fire_time: str | None, is_to_wa
             return 0
         if not as_json:
             click.echo(f"run {run.run_id}", err=True)
-        run = wait_for_end(store, run, session.clock)
+        try:
+            run = wait_for_end(store, run, session.clock)
+        except KeyboardInterrupt:
+            click.echo(f"the run goes on; `rapua-scheduler cancel {run.run_id}` ends it", err=True)
+            raise
         show_run(run, config.timezone, as_json=as_json)
         return 0 if run.status is RunStatus.SUCCEEDED else _EXIT_FAILED
