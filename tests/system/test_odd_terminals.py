@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -192,3 +193,28 @@ def test_ctrl_c_ends_a_command_whose_plugin_hangs(tmp_path: Path) -> None:
 
     assert command.returncode == 1
     assert err.split() == ["aborted"]
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "not read"])
+def test_fault_81_a_host_whose_log_nobody_takes_keeps_to_its_times(tmp_path: Path, is_closed: bool) -> None:
+    hosts = Hosts(tmp_path, every="milliseconds=100")
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    host = subprocess.Popen(
+        [sys.executable, "-m", "rapua_scheduler", "--config", str(hosts.config), "run"], env=hosts.env, stderr=writer
+    )
+    os.close(writer)
+    if is_closed:
+        os.close(reader)
+
+    hosts.wait_for_effects(30)
+    host.send_signal(signal.SIGTERM)
+
+    assert host.wait(10) == 0
+    with hosts.reading() as store:
+        runs = store.runs()
+        assert store.gaps() == []
+    late = sorted((run.started_at or run.fire_time) - run.fire_time for run in runs)
+    assert late[len(late) // 2].total_seconds() < 0.2
+    if not is_closed:
+        os.close(reader)

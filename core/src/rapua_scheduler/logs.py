@@ -15,6 +15,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from rapua_scheduler.clock import Clock
+from rapua_scheduler.log_output import LogOutput
 from rapua_scheduler.redaction import redact, redact_fields
 
 ROOT = "rapua_scheduler"
@@ -170,7 +171,7 @@ def configure_logging(
             ),
         ]
     foreign: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, redact_fields]
-    handler = logging.StreamHandler(target)
+    handler = LogOutput(target, lambda lost: get_logger().warning("Log lines were lost", lines=lost))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[*shared, *renderers], foreign_pre_chain=foreign)
     )
