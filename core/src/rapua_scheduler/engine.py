@@ -28,7 +28,7 @@ from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Gap, RunStatus
 from rapua_scheduler.runner import Publish, Runner
 from rapua_scheduler.schedules import BuiltInSchedule, from_fingerprint
-from rapua_scheduler.store.port import Store, StoredJob
+from rapua_scheduler.store.port import NO_JOB, Store, StoredJob
 from rapua_scheduler.takeover import TakeOver
 
 LONGEST_WAIT = 30.0
@@ -346,7 +346,7 @@ class Engine:
             _log.error("Held: nothing starts", reason=reason, hint="set the clock, or: rapua-scheduler release")
         elif trust is Trust.FINE and self._controls.is_held:
             _log.warning("Clock is right again; released")
-            self._store.release(self._clock.now())
+            self._store.release(self._clock.now(), NO_JOB)
         return trust is Trust.FINE and self._has_room()
 
     def _take_over_jobs(self) -> None:

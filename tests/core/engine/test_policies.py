@@ -516,6 +516,20 @@ def test_a_clock_that_is_set_right_again_needs_no_release(site: Site) -> None:
     assert site.store.gaps() == []
 
 
+def test_what_needs_no_release_lowers_no_mark(site: Site) -> None:
+    site.job("a", next_daily)
+    site.start()
+    site.passes(DAY)
+    site.clock.step(1000 * DAY)
+    site.passes(HOUR)
+    site.clock.step(-1000 * DAY - 3 * HOUR)
+    site.passes(12 * HOUR)
+
+    (job,) = site.store.jobs()
+    assert job.mark == MIDNIGHT + DAY
+    assert len(site.started) == 1
+
+
 def test_a_release_lowers_marks_that_a_wrong_clock_pushed_ahead_and_repeats_no_claim(site: Site) -> None:
     site.job("a", next_daily)
     site.start()

@@ -22,6 +22,9 @@ from rapua_scheduler.run import (
     WindowKind,
 )
 
+NO_JOB = ""
+"""The key that no job has."""
+
 
 @frozen
 class StoredJob:
@@ -287,7 +290,7 @@ class Store(Protocol):
 
         Args:
             at: The time that the operator takes to be right.
-            job_key: Lower only this job's mark.
+            job_key: Lower only this job's mark; `NO_JOB` to lower none.
 
         Returns:
             The keys of the jobs whose marks were lowered.
