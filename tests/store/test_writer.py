@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from rapua_scheduler.errors import StoreError
-from rapua_scheduler.run import Outcome, RunStatus
+from rapua_scheduler.run import LogLine, Outcome, RunStatus
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.store.writer import Writer
-from rapua_scheduler.testing.store_conformance import PATIENCE, START, some_job, some_run, to_run
+from rapua_scheduler.testing.store_conformance import PATIENCE, START, run_of, some_job, some_run, to_run
 
 Answer = tuple[Exception | None, bool]
 
@@ -350,6 +350,28 @@ def test_reading_does_not_wait_for_a_commit(sqlite_store: SqliteStore, path: Pat
         assert not told.is_set()
     assert told.wait(PATIENCE)
     assert sqlite_store.runs()[0].status is RunStatus.SUCCEEDED
+
+
+def test_what_one_commit_has_of_one_run_is_recorded_in_its_order(sqlite_store: SqliteStore, path: Path) -> None:
+    sqlite_store.declare([some_job("sweep"), some_job("mop")], START)
+    sqlite_store.decide([to_run(1), to_run(1, "mop")])
+    run_id, answers = some_run(1).run_id, Answers()
+    lines = [LogLine(START, 1, "info", str(number)) for number in range(6)]
+    failed = Outcome(RunStatus.FAILED, START)
+    with locked(path):
+        for number, line in enumerate(lines[:3]):
+            sqlite_store.report(run_id, 1, done=number, total=9 if number == 0 else None, log=[line])
+            sqlite_store.report(some_run(1, "mop").run_id, 1, done=7, total=None, log=())
+        sqlite_store.finish(run_id, 1, failed, answers.of(0), again=True, log=[lines[3]])
+        sqlite_store.finish(run_id, 1, failed, answers.of(1), again=True, log=[lines[4]])
+        sqlite_store.finish(run_id, 1, failed, answers.of(2), log=[lines[5]])
+    answers.wait_for(3)
+
+    assert answers.given == {0: (None, True), 1: (None, False), 2: (None, False)}
+    assert sqlite_store.log_lines(run_id) == lines[:4]
+    run = run_of(sqlite_store, run_id)
+    assert (run.status, run.failures, run.done, run.total) == (RunStatus.QUEUED, 1, 2, 9)
+    assert run_of(sqlite_store, some_run(1, "mop").run_id).done == 7
 
 
 def test_everything_queued_when_a_store_is_closed_is_recorded(path: Path) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby, islice
+from operator import attrgetter
 
 from attrs import evolve, frozen
 
@@ -41,13 +43,11 @@ class Note:
     """Something about an attempt, to be recorded without anybody waiting for it.
 
     Attributes:
-        run_id: The run.
         given: JSON of what is to be recorded, beginning with the run's id and the attempt.
         perform: Records it, and others like it, and returns how many were those of running attempts.
         has_lines: Whether lines of the log are at its end.
     """
 
-    run_id: str
     given: str
     perform: Perform
     has_lines: bool
@@ -56,13 +56,13 @@ class Note:
 def end(run_id: str, attempt: int, outcome: Outcome, log: Sequence[LogLine], *, again: bool) -> Note:
     """Return the note for `Store.finish`."""
     given = to_json((run_id, attempt, *outcome_fields(outcome), log_fields(log)))
-    return Note(run_id, given, _end_again if again else _end, bool(log))
+    return Note(given, _end_again if again else _end, bool(log))
 
 
 def progress(run_id: str, attempt: int, done: int | None, total: int | None, log: Sequence[LogLine]) -> Note:
     """Return the note for `Store.report`."""
     given = to_json((run_id, attempt, done, total, None, None, log_fields(log)))
-    return Note(run_id, given, _report, bool(log))
+    return Note(given, _report, bool(log))
 
 
 def record(connection: sqlite3.Connection, notes: Sequence[Note], owner: int) -> Sequence[bool]:
@@ -77,17 +77,10 @@ def record(connection: sqlite3.Connection, notes: Sequence[Note], owner: int) ->
 
 
 def _alike(notes: Sequence[Note]) -> Iterator[Sequence[Note]]:
-    """Yield notes of one kind that come together, each of another run."""
-    alike: list[Note] = []
-    run_ids: set[str] = set()
-    for note in notes:
-        is_other = bool(alike) and note.perform is not alike[0].perform
-        if is_other or note.run_id in run_ids or len(alike) == _MOST_AT_ONCE:
-            yield alike
-            alike, run_ids = [], set()
-        alike.append(note)
-        run_ids.add(note.run_id)
-    yield alike
+    """Yield notes of one kind that come together."""
+    for _, alike in groupby(notes, attrgetter("perform")):
+        while chunk := list(islice(alike, _MOST_AT_ONCE)):
+            yield chunk
 
 
 def _record_all(connection: sqlite3.Connection, notes: Sequence[Note], owner: int) -> bool:

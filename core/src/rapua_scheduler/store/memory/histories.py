@@ -137,8 +137,9 @@ class Histories:
     def _are_taken(self, history: _History, runs: Sequence[Run]) -> bool:
         if any(run.fire_key in history.fire_keys or run.run_id in self._runs for run in runs):
             return True
-        one_each = len({run.fire_key for run in runs}) == len({run.run_id for run in runs}) == len(runs)
-        return not one_each
+        if len(runs) == 1:
+            return False
+        return not len({run.fire_key for run in runs}) == len({run.run_id for run in runs}) == len(runs)
 
     def _refuse_taken(self, runs: Sequence[Run]) -> None:
         run_ids: set[str] = set()
