@@ -146,11 +146,11 @@ class Unfinished:
 
     def test_a_run_that_is_left_stays_as_it_is(self, store: Store) -> None:
         store.declare([some_job()], START)
-        store.decide([to_run(1), to_run(2), to_run(3)])
-        for hour in (1, 2):
+        store.decide([to_run(1), to_run(2), to_run(3), to_run(4)])
+        for hour in (1, 2, 4):
             finish(store, some_run(hour).run_id, status=RunStatus.INTERRUPTED)
 
-        store.leave([some_run(1).run_id, some_run(3).run_id, "nobody"])
+        store.leave([some_run(1).run_id, some_run(3).run_id, "nobody", some_run(4).run_id])
         store.leave([])
 
         assert [run.run_id for run in store.unanswered()] == [some_run(2).run_id]

@@ -19,7 +19,7 @@ from rapua_scheduler.run import (
     Window,
     WindowKind,
 )
-from rapua_scheduler.store.port import Store
+from rapua_scheduler.store.port import NO_JOB, Store
 from rapua_scheduler.testing.store_conformance.samples import (
     HOUR,
     START,
@@ -133,6 +133,10 @@ class Words:
         assert job_of(store, "air").mark == START + 9 * HOUR
         assert [window.until for window in store.windows()] == [START + HOUR]
         assert list(store.release(START + HOUR, "nobody")) == []
+        store.hold(START, "again")
+        assert list(store.release(START + 2 * HOUR, NO_JOB)) == []
+        assert job_of(store, "air").mark == START + 9 * HOUR
+        assert [window.until for window in store.windows()] == [START + HOUR, START + 2 * HOUR]
 
     def test_a_claim_keeps_its_fire_time_when_the_mark_is_lowered(self, store: Store) -> None:
         store.declare([some_job()], START)
