@@ -508,7 +508,7 @@ class Engine:
             verdict = decide(
                 job.key,
                 surveyed,
-                now - self._lags.get(job.key, _NO_LAG),
+                now - self._lags.get(job.key, _NO_LAG) if job.run is not _never else now + _LATE,
                 catch_up=job.catch_up,
                 overlap=job.overlap,
                 standing=standing,
@@ -645,6 +645,7 @@ class Engine:
 
 
 _NO_LAG = timedelta(0)
+_LATE = 2 * ON_TIME  # nothing is on time for a job that is not there
 _CLOCK_MAY_DIFFER = timedelta(seconds=5)
 
 

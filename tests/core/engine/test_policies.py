@@ -622,6 +622,23 @@ def test_the_time_in_which_a_plugin_was_not_there_is_recorded_and_not_made_up(si
     assert site.gaps("a") == [(GapReason.MISSED, 2)]
 
 
+def test_nothing_is_run_for_a_fire_time_just_before_a_plugin_was_found_gone(site: Site) -> None:
+    site.job("a", next_daily)
+    site.start()
+    site.passes(DAY)
+    site.stop()
+    site.jobs = []
+    known = site.store.jobs()
+    site.passes(DAY + timedelta(seconds=10))
+    site.store.set_absent({"a": (WindowKind.ABSENT, "plugin p is not installed")}, site.clock.now())
+    site.start()
+    assert site.host is not None
+    site.host.add_absent(known)
+
+    assert site.statuses("a") == ["succeeded"]
+    assert site.gaps("a") == [(GapReason.MISSED, 1)]
+
+
 def test_the_time_in_which_a_plugin_could_not_be_loaded_is_made_up(site: Site) -> None:
     site.job("a", next_daily)
     site.start()
