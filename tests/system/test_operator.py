@@ -408,6 +408,26 @@ def test_a_run_in_the_foreground_is_cancelled_from_elsewhere_and_tells_who_asked
     assert "@" in ended["asked_by"]
 
 
+def test_a_run_in_the_foreground_is_refused_beside_one_that_has_not_ended(hosts: Hosts) -> None:
+    with hosts.active() as host:
+        host.wait_for("Next run scheduled")
+        run_id = json.loads(said(hosts, "trigger", "waiting", "--json"))["run_id"]
+        wait_until(lambda: read(hosts, "show", run_id)["status"] == "running", "its start")
+
+        refused = said(hosts, "exec", "waiting", code=1)
+
+        assert run_id in refused
+        assert "was not run" in refused
+        host.send(signal.SIGKILL)
+    with subprocess.Popen(
+        [*_program(hosts), "exec", "waiting"], env=hosts.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:  # what a dead host has left is in nobody's way
+        assert command.stderr is not None
+        assert any(b"Executing job" in line for line in command.stderr)
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=10)
+
+
 def test_ctrl_c_ends_the_waiting_for_a_run_and_not_the_run(hosts: Hosts) -> None:
     with hosts.active() as host:
         host.wait_for("Next run scheduled")

@@ -109,6 +109,27 @@ class UnknownJobError(RapuaSchedulerError, LookupError):
         return f"no job has the key {self.key!r}; there are: {', '.join(sorted(self.known))}"
 
 
+class RunNotEndedError(RapuaSchedulerError):
+    """A job cannot be run by hand beside a run that has not ended.
+
+    Attributes:
+        job_key: The job that was to be run.
+        run: What has not ended: a run id, and its job's key.
+    """
+
+    def __init__(self, job_key: str, run: tuple[str, str]) -> None:
+        super().__init__(job_key, run)
+        self.job_key, self.run = job_key, run
+
+    def __str__(self) -> str:
+        run_id, other = self.run
+        whose = "" if other == self.job_key else f" of job {other!r}, which it must not run beside,"
+        return (
+            f"job {self.job_key!r} was not run: run {run_id}{whose} has not ended; wait for it, or "
+            f"`rapua-scheduler cancel {run_id}`"
+        )
+
+
 class StoreError(RapuaSchedulerError):
     """The store cannot be used.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 
@@ -10,10 +11,11 @@ from attrs import evolve
 
 from rapua_scheduler.clock import Clock
 from rapua_scheduler.control.words import manual_run
-from rapua_scheduler.errors import RapuaSchedulerError, StoreError
+from rapua_scheduler.errors import RapuaSchedulerError, RunNotEndedError, StoreError
 from rapua_scheduler.executors.pools import ExecutorPools
 from rapua_scheduler.executors.wire import ChildSetup
 from rapua_scheduler.observers import Observers
+from rapua_scheduler.policy import Overlap
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Run, RunStatus
 from rapua_scheduler.run_ids import RunIds
@@ -59,6 +61,7 @@ class ForegroundRun:
         fire_time: datetime | None,
         *,
         by: str = "",
+        neighbours: Collection[str] = (),
         dry_run: bool = False,
         grace: timedelta = timedelta(seconds=30),
     ) -> Run:
@@ -68,6 +71,7 @@ class ForegroundRun:
             registered: The job.
             fire_time: The instant to run it for, aware; now, if None.
             by: Who asks for it.
+            neighbours: Keys of jobs that it must not run beside, as they share its concurrency key.
             dry_run: Whether the job must stop short of every effect.
             grace: How long to wait for it after a request to stop.
 
@@ -75,9 +79,11 @@ class ForegroundRun:
             The run, ended.
 
         Raises:
+            RunNotEndedError: A run has not ended that it must not run beside; nothing was started.
             StoreError: It could not be recorded before its start; nothing was started.
         """
         now = self._clock.now()
+        self._look_for_others(registered, neighbours, now)
         queued = manual_run(registered, fire_time, run_id=RunIds().new(now), now=now, zone=self._zone, by=by)
         run = evolve(queued, status=RunStatus.RUNNING, started_at=now)
         self._store.claim(run)
@@ -93,6 +99,13 @@ class ForegroundRun:
             self._runner.stop(grace)
         self._pools.close()
         return self._recorded(run)
+
+    def _look_for_others(self, registered: RegisteredJob, neighbours: Collection[str], now: datetime) -> None:
+        self._store.mark_lost(now)  # what a dead process has left does not run
+        own = () if registered.job.overlap is Overlap.ALLOW else (registered.job.key,)
+        for job_key in (*own, *neighbours):
+            for run in self._store.runs(job_key=job_key, statuses={RunStatus.RUNNING}, limit=1):
+                raise RunNotEndedError(registered.job.key, (run.run_id, job_key))
 
     def _end(self, _: Attempt) -> None:
         self._ended = True

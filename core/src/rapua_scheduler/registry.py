@@ -89,6 +89,15 @@ class Registry(Mapping[str, RegisteredJob]):
         except KeyError:
             raise UnknownJobError(key, tuple(self._by_key)) from None
 
+    def neighbours(self, registered: RegisteredJob) -> tuple[str, ...]:
+        """Return the keys of the other jobs that share a job's concurrency key."""
+        group = registered.job.concurrency_key
+        return tuple(
+            key
+            for key, other in self.items()
+            if group is not None and other.job.concurrency_key == group and other is not registered
+        )
+
     def __getitem__(self, key: str) -> RegisteredJob:
         return self._by_key[key]
 

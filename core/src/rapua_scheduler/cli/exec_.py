@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import logging
 import signal
+from collections.abc import Collection
 from datetime import datetime
 from types import FrameType
 
@@ -42,12 +43,14 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
     """Run JOB here and now, in the foreground.
 
     A manual run: it is recorded, and consumes no fire time. T is ISO 8601; without an offset it is in
-    the site's zone. Exits 0 if the run succeeded, and 1 if not.
+    the site's zone. Exits 0 if the run succeeded, and 1 if not, or if a run that it must not run beside
+    has not ended.
     """
     clock = SystemClock()
     with open_session(context) as session:
         config, known = session.config, session.store if session.store is not None else MemoryStore()
         registered = find_job(session.plugins.registry, known, job, reasons_of_absence(session))
+        neighbours = session.plugins.registry.neighbours(registered)
         asked_for = parse_instant(fire_time, config) if fire_time else None
     if dry_run and not registered.job.supports_dry_run:
         raise click.UsageError(f"job {job!r} does not declare that it supports a dry run; nothing was run")
@@ -55,7 +58,7 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
     store: Store = MemoryStore() if dry_run else SqliteStore.open(config.state, create=True, clock=clock)
     try:
         with plugins_print_elsewhere():
-            run = _execute(store, clock, config, registered, asked_for, dry_run=dry_run)
+            run = _execute(store, clock, config, registered, asked_for, neighbours=neighbours, dry_run=dry_run)
     finally:
         store.close()
     show_run(run, config.timezone, as_json=as_json, title="dry run" if dry_run else "")
@@ -65,7 +68,14 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
 
 
 def _execute(
-    store: Store, clock: Clock, config: Config, registered: RegisteredJob, fire_time: datetime | None, *, dry_run: bool
+    store: Store,
+    clock: Clock,
+    config: Config,
+    registered: RegisteredJob,
+    fire_time: datetime | None,
+    *,
+    neighbours: Collection[str],
+    dry_run: bool,
 ) -> Run:
     foreground = ForegroundRun(store, clock, config.timezone, child_setup(config))
 
@@ -78,6 +88,7 @@ def _execute(
         registered,
         fire_time,
         by=who_asks(),
+        neighbours=neighbours,
         dry_run=dry_run,
         grace=config.shutdown_grace,
     )
