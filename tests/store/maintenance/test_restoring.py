@@ -161,6 +161,9 @@ def test_the_restored_store_goes_on(filled: Path, backup: Path) -> None:
 
 
 def test_a_file_of_the_time_before_the_restore_is_refused_after_it(filled: Path, backup: Path) -> None:
+    with closing(SqliteStore.open(filled, create=False)) as store:
+        for hour in range(9, 29):
+            store.decide([to_run(hour)])
     done = restored(filled, backup)
     assert done.kept is not None
 
