@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from rapua_scheduler.cli.render import counts
-from rapua_scheduler.cli.run import end_despite_threads, stop_on_signals
+from rapua_scheduler.cli.run import StopSignals, end_despite_threads
 from rapua_scheduler.clock import ShiftedClock, SystemClock
 from rapua_scheduler.config import Config, load_config
 from rapua_scheduler.control.instants import moment
@@ -54,7 +54,7 @@ def command(folder: Path | None) -> int:
     audience = _Audience()
     host = Host(config, clock=clock, observers={"demo": audience})
     audience.when_done = host.request_stop
-    stop_on_signals(host)
+    StopSignals(host).install()
     patience = threading.Timer(_PATIENCE, host.request_stop)
     patience.daemon = True
     patience.start()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import _thread
 import logging
 import os
 import signal
 import sys
 import threading
+from queue import SimpleQueue
 from types import FrameType
 
 import click
@@ -50,7 +50,7 @@ def command(
             level=logging.DEBUG if verbose else logging.INFO,
             timestamps=stamped_by(SystemClock(), config.timezone),
         )
-        stop_on_signals(host)
+        signals.install()
 
     host = Host(
         config,
@@ -59,24 +59,50 @@ def command(
         adopt_from=adopted,
         after_loading=set_up_process,
     )
+    signals = StopSignals(host)
     set_up_process()
     host.run()
+    ignore_signals()
     end_despite_threads()
 
 
-def stop_on_signals(host: Host) -> None:
-    """Let SIGTERM and SIGINT stop *host*; ignore SIGHUP."""
-    asked: list[int] = []
+class StopSignals:
+    """Lets SIGTERM and SIGINT stop a host, and SIGHUP do nothing."""
 
-    def stop(number: int, _: FrameType | None) -> None:
-        asked.append(number)
-        if len(asked) > 1 and not host.is_serving:
+    def __init__(self, host: Host) -> None:
+        """Prepare; nothing is changed yet.
+
+        Args:
+            host: Asked to stop in a thread of its own, as a handler may have interrupted the very lock
+                that this needs, and started now, as the system may have none left when it is needed.
+        """
+        self._host = host
+        self._asked: SimpleQueue[int] = SimpleQueue()
+        self._is_asked = False
+        threading.Thread(target=self._heed, name="rapua-scheduler-signals", daemon=True).start()
+
+    def install(self) -> None:
+        """Take the signals, or take them back from whoever has taken them since; for the main thread."""
+        signal.signal(signal.SIGTERM, self._note)
+        signal.signal(signal.SIGINT, self._note)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._asked.put(number)
+        if self._is_asked and not self._host.is_serving:
             raise Interrupted  # a plugin that hangs in its import must not keep the process
-        _thread.start_new_thread(host.request_stop, ())
+        self._is_asked = True
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    def _heed(self) -> None:
+        while True:
+            self._asked.get()
+            self._host.request_stop()
+
+
+def ignore_signals() -> None:
+    """Let a signal that comes now find nothing to stop: Python would let it kill the process while it ends."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def end_despite_threads(code: int = 0) -> None:
