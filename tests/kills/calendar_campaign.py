@@ -117,7 +117,7 @@ class CalendarCampaign:
         """Let a host do what is left; an operator does what is left to operators."""
         found: list[str] = []
         for _ in range(3):
-            found += self._wait(self._start(Life(self._site, month, self._shift, seconds=2.0)), {0})
+            found += self._wait(self._start(Life(self._site, month, self._shift, seconds=60.0)), {0})
             if months.is_done(self._site / STORE, month):
                 return found
             self._report.judged["months finished by hand"] += 1

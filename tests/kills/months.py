@@ -44,7 +44,7 @@ database = "{SITE}"
 batch_size = 4
 """
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PATIENCE = 30.0
+_HANGS_AFTER = 300.0
 
 
 @frozen
@@ -79,7 +79,7 @@ class Life:
         month: The month that has begun, or will in a moment.
         shift: How far its clock is from the machine's.
         fatal: Where it is to die; None if nowhere.
-        seconds: How long it lives, unless it dies or the month is done before.
+        seconds: How long it lives, unless it dies, or nothing is left to do before.
     """
 
     folder: Path
@@ -95,8 +95,8 @@ def configure(folder: Path) -> None:
 
 
 def live(life: Life) -> int:
-    """Be a host until the month is done, or its life is over; return the exit status."""
-    faulthandler.dump_traceback_later(2 * _PATIENCE, exit=True)
+    """Be a host until nothing is left to do, or its life is over; return the exit status."""
+    faulthandler.dump_traceback_later(_HANGS_AFTER, exit=True)
     Failpoints(life.fatal).install()
     config = load_config(life.folder / "rapua-scheduler.toml", None, {}, life.folder)
     host = Host(config, clock=ShiftedClock(life.shift))
@@ -110,27 +110,33 @@ def live(life: Life) -> int:
 
 def _stop_in_time(host: Host, life: Life) -> None:
     end = time.monotonic() + life.seconds
-    while time.monotonic() < end and not is_done(life.folder / STORE, life.month):
+    while time.monotonic() < end and not _state(life.folder / STORE, life.month)[0]:
         time.sleep(0.01)
     host.request_stop()
 
 
 _STATE = """
     SELECT
+        (SELECT count(*) FROM jobs WHERE mark >= :begins),
         (SELECT count(*) FROM runs WHERE status = 'succeeded' AND fire_time >= :begins),
         (SELECT count(*) FROM runs WHERE status IN ('queued', 'running')
             OR status IN ('lost', 'interrupted') AND trigger <> 'manual' AND NOT is_answered)
 """
 
 
-def is_done(store: Path, month: Month) -> bool:
-    """Tell whether a run of the month has succeeded, and nothing is left to do."""
+def _state(store: Path, month: Month) -> tuple[bool, bool]:
+    """Tell whether nothing is left to do for the month, and whether a run of it has succeeded."""
     try:
         with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=30)) as db:
-            succeeded, left = db.execute(_STATE, {"begins": month.instant}).fetchone()
+            decided, succeeded, left = db.execute(_STATE, {"begins": month.instant}).fetchone()
     except sqlite3.OperationalError:  # not made yet
-        return False
-    return bool(succeeded and not left)
+        return False, False
+    return bool(decided and not left), bool(succeeded)
+
+
+def is_done(store: Path, month: Month) -> bool:
+    """Tell whether a run of the month has succeeded, and nothing is left to do."""
+    return all(_state(store, month))
 
 
 Word = Callable[[SqliteStore, datetime], object]

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from attrs import field, frozen
 
+_MOST_TOLD = 50
+
 
 @frozen
 class Report:
@@ -29,4 +31,4 @@ class Report:
         yield "judged:"
         yield from (f"  {number:8} {what}" for what, number in sorted(self.judged.items()))
         yield f"faults: {len(self.faults)}"
-        yield from (f"  {fault}" for fault in self.faults)
+        yield from (f"  {fault}" for fault in self.faults[:_MOST_TOLD])
