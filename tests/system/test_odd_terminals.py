@@ -145,6 +145,16 @@ def test_a_reason_that_is_no_text_is_kept_readable(with_store: Hosts) -> None:
     assert listed[0]["paused_reason"] == r"\udcff bytes"
 
 
+def test_a_reason_cannot_break_an_answer(with_store: Hosts) -> None:
+    shell(with_store, r"RAPUA pause job-0 --reason $'first\nnext fire time: never \x1b[2J'")
+
+    told = [shell(with_store, f"RAPUA {command}").stdout for command in ("why job-0", "status", "resume job-0")]
+
+    assert all(r"first\nnext fire time: never \x1b[2J" in text for text in told)
+    assert all("\x1b" not in text for text in told)
+    assert shell(with_store, "RAPUA pause job-0 --reason ' '").returncode == 2
+
+
 @pytest.mark.parametrize("state", ["a\\u0000b.db", "x" * 300 + ".db", "y/" * 3000 + "z.db"])
 @pytest.mark.parametrize("command", ["jobs", "run", "status", "history", "exec job-0", "pause job-0 --reason x"])
 def test_a_state_that_can_be_no_file_is_told_with_its_place(hosts: Hosts, state: str, command: str) -> None:

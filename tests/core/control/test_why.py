@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rapua_scheduler import Job, every, next_daily
+from rapua_scheduler import Job, JobContext, Retry, every, next_daily
 from rapua_scheduler.control.explanations import Answer
 from rapua_scheduler.control.why import explain_instant, explain_now
 from rapua_scheduler.control.words import manual_run
 from rapua_scheduler.errors import UnknownJobError
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import GapReason, RunStatus, WindowKind
+from rapua_scheduler.store.sqlite import SqliteStore
 from tests.core.control.worlds import DAY, HOUR, MINUTE, START, World, nothing
 
 MIDNIGHT = START.replace(second=0)
@@ -308,6 +310,97 @@ def test_now_is_told_in_the_order_of_importance() -> None:
     assert explanation.next_fire_time == MIDNIGHT + 2 * HOUR
     assert explanation.run is not None
     assert explanation.run.status is RunStatus.RUNNING
+
+
+def test_a_run_whose_host_died_is_told_before_and_after_it_is_run_again(tmp_path: Path) -> None:
+    world = World(HOURLY)
+    world.store = SqliteStore.open(tmp_path / "store.db", create=True, clock=world.clock)
+    world.takes = 30 * MINUTE
+    world.start()
+    world.passes(HOUR + MINUTE)
+    world.crash()
+    world.store.close()
+    world.store = SqliteStore.open(tmp_path / "store.db", create=False, clock=world.clock)
+    world.store.mark_lost(world.now)
+
+    lost = world.why("hourly", MIDNIGHT + HOUR)
+    now = world.why("hourly")
+    world.passes(MINUTE)
+    world.start()
+    queued = world.why("hourly", MIDNIGHT + HOUR)
+    world.passes(MINUTE)
+    running = world.why("hourly", MIDNIGHT + HOUR)
+    world.passes(HOUR)
+    ended = world.why("hourly", MIDNIGHT + HOUR)
+    world.store.close()
+
+    assert (lost.answer, lost.run and lost.run.status) == (Answer.RUN, RunStatus.LOST)
+    assert "a host runs it again at its next start" in lost.lines[-1]
+    assert any("no host is active" in line for line in now.lines)
+    assert running.run is not None
+    assert running.run.status in {RunStatus.RUNNING, RunStatus.QUEUED}
+    assert queued.answer is Answer.RUN
+    assert ended.lines[0].endswith("attempt 2")
+    assert any("died 1 times" in line for line in ended.lines)
+    assert any("was run again" in line for line in ended.lines)
+    assert ended.lines[-1].startswith("attempt 1 ended lost")
+    assert [attempt.attempt for attempt in ended.attempts] == [1]
+
+
+def test_progress_and_waits_between_attempts_are_told() -> None:
+    def flaky(ctx: JobContext) -> None:
+        ctx.progress(3)
+        raise ValueError("not yet")
+
+    world = started(Job("Flaky", flaky, every(hours=1), retry=Retry(attempts=2, delay=10 * MINUTE)))
+    world.takes = MINUTE
+    world.passes(HOUR)
+    running = world.why("flaky")
+    world.passes(2 * MINUTE)
+    waiting = world.why("flaky")
+
+    assert any("is running since" in line and "3 of ? done" in line for line in running.lines)
+    assert any("waits for its turn; attempt 1 was the last so far" in line for line in waiting.lines)
+
+
+def test_a_clock_that_was_set_back_is_told_with_what_to_do() -> None:
+    world = started(HOURLY)
+    world.passes(3 * HOUR)
+    world.clock.step(-2 * HOUR)
+
+    now = world.why("hourly")
+    done = world.why("hourly", MIDNIGHT + 2 * HOUR)
+    world.store.prune(world.now + 10 * DAY, 1)
+    forgotten = world.why("hourly", MIDNIGHT + 2 * HOUR)
+
+    assert now.lines[0].startswith("waiting for the clock")
+    assert "rapua-scheduler release hourly" in now.lines[1]
+    assert now.next_fire_time == MIDNIGHT + 4 * HOUR
+    assert done.answer is Answer.RUN
+    assert forgotten.answer is Answer.FORGOTTEN
+    assert "before the clock was set back" in forgotten.lines[0]
+
+
+def test_the_last_fire_time_that_was_not_run_is_part_of_now() -> None:
+    world = started(HOURLY)
+    world.takes = 90 * MINUTE
+    world.passes(2 * HOUR + MINUTE)
+
+    assert world.why("hourly").lines[-1].startswith("last fire time not run: 2026-11-01 02:00:00 +0000, skipped")
+
+
+def test_a_gap_that_cannot_be_asked_about_is_told_with_reserve() -> None:
+    fire_times = iter([START + HOUR, START + 2 * HOUR, START + 9 * HOUR])
+
+    def next_time() -> datetime:
+        return next(fire_times)
+
+    world = started(Job("Original", nothing, next_time))
+    world.store.pause("original", world.now, "because", "me")
+    world.passes(3 * HOUR)
+
+    assert world.why("original", START + HOUR).answer is Answer.GAP
+    assert world.why("original", START + HOUR + MINUTE).answer in {Answer.CANNOT_TELL, Answer.GAP}
 
 
 STEPS = st.lists(

@@ -25,8 +25,10 @@ from rapua_scheduler.control.words import (
     refuse_unknown_to_host,
 )
 from rapua_scheduler.errors import RapuaSchedulerError, UnknownJobError
+from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Run, RunStatus, Trigger
 from rapua_scheduler.store.sqlite import SqliteStore
+from rapua_scheduler.testing import ManualClock
 from tests.core.control.worlds import DAY, HOUR, MINUTE, START, World, nothing
 
 MIDNIGHT = START.replace(second=0)
@@ -95,6 +97,22 @@ def test_a_job_that_was_installed_after_the_host_was_started_is_refused() -> Non
     refuse_unknown_to_host(world.store, "hourly")
     with pytest.raises(RapuaSchedulerError, match="start that anew"):
         refuse_unknown_to_host(world.store, "newer")
+
+
+def test_a_job_that_only_an_earlier_host_had_is_refused(tmp_path: Path) -> None:
+    path, clock = tmp_path / "store.db", ManualClock(START)
+    earlier = SqliteStore.open(path, create=True, clock=clock)
+    earlier.declare([RegisteredJob(HOURLY)], clock.now())
+    earlier.close()
+    clock.advance(MINUTE)
+    host = SqliteStore.open(path, create=False, clock=clock)
+    host.become_host()
+
+    with pytest.raises(RapuaSchedulerError, match="start that anew"):
+        refuse_unknown_to_host(host, "hourly")
+    host.declare([RegisteredJob(HOURLY)], clock.now())
+    refuse_unknown_to_host(host, "hourly")
+    host.close()
 
 
 # -- cancel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rapua_scheduler.cli.render import json_option, show_json
+from rapua_scheduler.cli.render import json_option, show_json, show_lines
 from rapua_scheduler.cli.session import open_for_words, who_asks
 from rapua_scheduler.control.fields import window_fields
 from rapua_scheduler.control.listings import pause_of
@@ -22,6 +22,8 @@ def command(context: click.Context, *, job: str, reason: str, as_json: bool) -> 
 
     Each is recorded as paused, and not made up. What is running goes on, and runs by hand are possible.
     """
+    if not reason.strip():
+        raise click.UsageError("--reason is blank; say why, for whoever looks at it later")
     with open_for_words(context) as (session, store):
         zone = session.config.timezone
         refuse_unknown(store, job)
@@ -32,4 +34,4 @@ def command(context: click.Context, *, job: str, reason: str, as_json: bool) -> 
         elif is_new:
             click.echo(f"{job} is paused; `rapua-scheduler resume {job}` ends that")
         else:
-            click.echo(f"nothing changed: {job} is {describe_window(window, zone) if window else 'paused'}")
+            show_lines([f"nothing changed: {job} is {describe_window(window, zone) if window else 'paused'}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rapua_scheduler.cli.render import json_option, show_json
+from rapua_scheduler.cli.render import json_option, show_json, show_lines
 from rapua_scheduler.cli.session import open_for_words
 from rapua_scheduler.control.fields import window_fields
 from rapua_scheduler.control.instants import moment
@@ -35,7 +35,7 @@ def command(context: click.Context, *, job: str | None, as_json: bool) -> None:
             show_json({"changed": bool(held or lowered), "window": released, "lowered": list(lowered)})
             return
         if held is not None:
-            click.echo(f"released; before, {describe_window(held, zone)}")
+            show_lines([f"released; before, {describe_window(held, zone)}"])
         if lowered:
             click.echo(f"marks lowered to {moment(now, zone)}: {', '.join(lowered)}")
         if held is None and not lowered:

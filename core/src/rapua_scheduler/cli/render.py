@@ -38,6 +38,12 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
+def show_lines(lines: Iterable[str], indent: str = "") -> None:
+    """Print *lines*, each in one line whatever is in it."""
+    for line in lines:
+        click.echo(f"{indent}{printable(line)}")
+
+
 def _show_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich import box  # noqa: PLC0415  costs start-up time, and is needed on a terminal only
     from rich.console import Console  # noqa: PLC0415
@@ -79,7 +85,5 @@ def show_run(run: Run, zone: tzinfo, *, as_json: bool, title: str = "") -> None:
         show_json(run_fields(run, zone))
         return
     click.echo(f"{title or f'run {run.run_id}'}: {run.status.value}")
-    for name, value in (run.result or {}).items():
-        click.echo(f"    {name}: {value}")
-    if run.error:
-        click.echo("\n".join(f"    {line}" for line in run.error.splitlines()))
+    show_lines((f"{name}: {value}" for name, value in (run.result or {}).items()), "    ")
+    show_lines((run.error or "").splitlines(), "    ")

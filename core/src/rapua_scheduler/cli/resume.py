@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rapua_scheduler.cli.render import json_option, show_json
+from rapua_scheduler.cli.render import json_option, show_json, show_lines
 from rapua_scheduler.cli.session import open_for_words
 from rapua_scheduler.control.fields import window_fields
 from rapua_scheduler.control.listings import pause_of
@@ -26,9 +26,7 @@ def command(context: click.Context, *, job: str, as_json: bool) -> None:
         if as_json:
             show_json({"job": job, "changed": is_new, "window": window_fields(window, zone) if window else None})
         elif is_new:
-            click.echo(
-                f"{job} runs again at its next fire time"
-                + (f"; it was {describe_window(window, zone)}" if window else "")
-            )
+            before = f"; it was {describe_window(window, zone)}" if window else ""
+            show_lines([f"{job} runs again at its next fire time{before}"])
         else:
             click.echo(f"nothing changed: {job} is not paused")

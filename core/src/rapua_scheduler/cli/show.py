@@ -7,7 +7,7 @@ from datetime import tzinfo
 
 import click
 
-from rapua_scheduler.cli.render import json_option, show_json
+from rapua_scheduler.cli.render import json_option, show_json, show_lines
 from rapua_scheduler.cli.session import open_session
 from rapua_scheduler.control.fields import record_fields, run_fields
 from rapua_scheduler.control.instants import moment
@@ -44,20 +44,18 @@ def _show_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if isinstance(value, dict):
             click.echo(f"{name}:")
-            for key, entry in value.items():
-                click.echo(f"    {key}: {'-' if entry is None else entry}")
+            show_lines((f"{key}: {'-' if entry is None else entry}" for key, entry in value.items()), "    ")
         elif isinstance(value, str) and "\n" in value:
             click.echo(f"{name}:")
-            click.echo("\n".join(f"    {line}" for line in value.splitlines()))
+            show_lines(value.splitlines(), "    ")
         else:
-            click.echo(f"{name}: {'-' if value is None else value}")
+            show_lines([f"{name}: {'-' if value is None else value}"])
 
 
 def _show_attempts(record: RunRecord, zone: tzinfo) -> None:
     if record.attempts:
         click.echo("earlier attempts:")
-    for attempt in record.attempts:
-        click.echo(f"    {describe_attempt(attempt, zone)}")
+    show_lines((describe_attempt(attempt, zone) for attempt in record.attempts), "    ")
 
 
 def _show_log(record: RunRecord, zone: tzinfo, *, whole: bool) -> None:
@@ -68,4 +66,4 @@ def _show_log(record: RunRecord, zone: tzinfo, *, whole: bool) -> None:
     several = record.run.attempt > 1
     for line in lines:
         attempt = f"#{line.attempt} " if several else ""
-        click.echo(f"    {moment(line.at, zone)} {attempt}{line.level:8}{line.text}")
+        show_lines([f"{moment(line.at, zone)} {attempt}{line.level:8} {line.text}"], "    ")

@@ -7,7 +7,7 @@ from datetime import tzinfo
 
 import click
 
-from rapua_scheduler.cli.render import json_option, show_json
+from rapua_scheduler.cli.render import json_option, show_json, show_lines
 from rapua_scheduler.cli.session import Session, open_session, plugins_print_elsewhere
 from rapua_scheduler.control.condition import Condition, Package, examine
 from rapua_scheduler.control.fields import condition_fields
@@ -79,10 +79,12 @@ def _show(condition: Condition, file: Mapping[str, object], zone: tzinfo) -> Non
         click.echo(f"plugin   {plugin.name}: installed: {there}; {runs}")
     if condition.errors:
         click.echo("\nlast errors:")
-    for run in condition.errors:
-        click.echo(
-            f"  {moment(run.finished_at, zone)} {run.job_key} {run.status}: {last_line(run.error)} ({run.run_id})"
-        )
+    show_lines(
+        (
+            f"{moment(run.finished_at, zone)} {run.job_key} {run.status}: {last_line(run.error)} ({run.run_id})"
+            for run in condition.errors
+        ),
+        "  ",
+    )
     click.echo("\nall is well" if condition.is_well else "\nneeds a look:")
-    for remark in condition.remarks:
-        click.echo(f"  {remark.weight}: {remark.subject}: {remark.text}")
+    show_lines((f"{remark.weight}: {remark.subject}: {remark.text}" for remark in condition.remarks), "  ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rapua_scheduler.cli.render import json_option, show_json
+from rapua_scheduler.cli.render import json_option, show_json, show_lines
 from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere, reasons_of_absence
 from rapua_scheduler.control.cases import Case
 from rapua_scheduler.control.fields import explanation_fields
@@ -39,4 +39,4 @@ def command(context: click.Context, *, job: str, at: str | None, as_json: bool) 
         if as_json:
             show_json(explanation_fields(explanation, config.timezone))
         else:
-            click.echo("\n".join(explanation.lines))
+            show_lines(explanation.lines)
