@@ -71,10 +71,11 @@ class ClockWatch:
             self._is_alive_known = True
         if self._alive is not None and now - self._alive > FARTHEST_AHEAD:
             return Trust.TOO_FAR_AHEAD
-        if monotonic >= self._sign_due:
-            self._sign_due = monotonic + SIGN_OF_LIFE_EVERY
-            self._leave_sign(now)
-        self._alive = now
+        if self._alive is None or now > self._alive:  # the clock of a machine without a battery may start in the past
+            self._alive = now
+            if monotonic >= self._sign_due:
+                self._sign_due = monotonic + SIGN_OF_LIFE_EVERY
+                self._leave_sign(now)
         return Trust.FINE
 
     def heed_release(self) -> bool:
