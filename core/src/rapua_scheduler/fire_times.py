@@ -82,6 +82,8 @@ def first_after(next_function: Callable[..., object], after: datetime, zone: tzi
     Raises:
         BrokenNextError: The function's answer is not a later instant; says what to return.
     """
+    if after > LATEST:  # some zones cannot express it
+        return None
     return _checked(next_function(after.astimezone(zone)), after)
 
 
