@@ -106,7 +106,7 @@ def decision(run: Run, gaps: tuple[Gap, ...]) -> Decision:
     return Decision(run.job_key, run.fire_time, following, (run,), gaps)
 
 
-def finish(store: SqliteStore, run: Run, outcome: Outcome) -> None:
+def finish(store: SqliteStore, run: Run, outcome: Outcome, **more: Any) -> None:
     told = threading.Event()
 
     def then(error: Exception | None, is_recorded: bool) -> None:
@@ -114,7 +114,7 @@ def finish(store: SqliteStore, run: Run, outcome: Outcome) -> None:
         assert is_recorded
         told.set()
 
-    store.finish(run.run_id, run.attempt, outcome, then)
+    store.finish(run.run_id, run.attempt, outcome, then, **more)
     assert told.wait(30)
 
 
@@ -132,6 +132,44 @@ def live(path: Path, life: int, chance: random.Random) -> None:
         by_hand = run_of(life, first + 5, "never-declared", Trigger.MANUAL)
         store.claim(by_hand)
         _end(store, by_hand, chance)
+        if VERSION >= 2:
+            _live_more(store, life, first)
+
+
+def _live_more(store: SqliteStore, life: int, first: int) -> None:
+    """Do what schema 2 has come to keep: attempts, logs, queues, answers, and the operator's words."""
+    from rapua_scheduler.run import LogLine, Start, WindowKind  # unknown to the code of schema 1
+
+    now = START + (first + 18) * HOUR
+    store.note_alive(now)
+    for run in store.unanswered():
+        if life % 2:
+            store.rerun(run.run_id)
+        else:
+            store.leave([run.run_id])
+    for run in store.take_queued():
+        store.drop(run.run_id, Outcome(RunStatus.CANCELLED, now, error="dropped: Ž"))
+    retried = attrs.evolve(run_of(life, first + 18, "air", Trigger.SCHEDULE), status=RunStatus.QUEUED)
+    assert store.decide([decision(retried, ())]) == [True]
+    for attempt in (1, 2, 3):
+        assert store.begin([Start(retried.run_id, attempt, now + attempt * timedelta(minutes=1))]) == [True]
+        lines = [LogLine(now, attempt, "info", f"line {number} Ž \udc80") for number in range(attempt)]
+        store.report(retried.run_id, attempt, done=attempt, total=3, log=lines)
+        ended = Outcome(
+            RunStatus.FAILED if attempt < 3 else RunStatus.SUCCEEDED, now, error=None if attempt == 3 else "Ž"
+        )
+        finish(store, attrs.evolve(retried, attempt=attempt), ended, again=attempt < 3, log=lines[:1])
+    asked = attrs.evolve(run_of(life, first + 2, "air", Trigger.BACKFILL), started_at=None, asked_by="žofie@example")
+    store.enqueue([attrs.evolve(asked, status=RunStatus.QUEUED)])
+    assert store.request_cancel(asked.run_id, "žofie@example")
+    assert store.pause("mop", now, "the mop is broken: Ž", "žofie@example")
+    assert store.resume("mop", now + HOUR)
+    store.set_absent({"air": (WindowKind.FAILED if life % 2 else WindowKind.ABSENT, "uninstalled")}, now)
+    if life == 2:
+        store.hold(now, "the clock is a month ahead")
+        store.release(now)
+    elif life == 3:
+        store.pause("sweep", now, "for ever", "žofie@example")
 
 
 def _claimed(store: SqliteStore, life: int, hour: int, chance: random.Random) -> Iterator[Run]:
@@ -161,7 +199,7 @@ def make(folder: Path) -> None:
     """Write the golden file of the schema that this code writes."""
     path = folder / f"schema-{VERSION}.db"
     chance = random.Random(VERSION)
-    for life in range(6):
+    for life in range(6 if VERSION == 1 else 4):
         live(path, life, chance)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("UPDATE owners SET pid = 1000 + id, host_name = 'old.example.org'")
