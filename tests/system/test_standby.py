@@ -127,7 +127,7 @@ def test_a_new_job_makes_up_nothing_unless_it_adopts_from_a_time(tmp_path: Path)
 def test_a_new_job_makes_up_what_came_since_the_time_it_adopts_from(tmp_path: Path) -> None:
     hosts = Hosts(tmp_path, every="hours=1")
     whole_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    start = whole_hour - timedelta(hours=3, minutes=30)
+    start = whole_hour - timedelta(hours=3)  # a fire time itself, which is among them
 
     with hosts.start("--adopt-from", start.isoformat()) as host:
         hosts.wait_for_effects(4)

@@ -98,7 +98,7 @@ class Engine:
         self._watch = clock_watch
         self._longest_wait = longest_wait
         self._look_every = look_every
-        self._adopt_from = adopt_from
+        self._adopt_from = None if adopt_from is None else adopt_from - _TICK  # becomes a mark: decided on
         self._has_room = has_room
         self._states: dict[str, JobState] = {}
         self._lags: dict[str, timedelta] = {}
@@ -645,6 +645,7 @@ class Engine:
 
 
 _NO_LAG = timedelta(0)
+_TICK = timedelta(microseconds=1)
 _LATE = 2 * ON_TIME  # nothing is on time for a job that is not there
 _CLOCK_MAY_DIFFER = timedelta(seconds=5)
 
