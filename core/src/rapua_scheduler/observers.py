@@ -13,6 +13,7 @@ from rapua_scheduler.outcomes import summarize_error
 MOST_WAITING = 10_000
 """Events that wait for one observer at most; the oldest are lost, and counted."""
 
+_A_LOOK = 0.05
 _log = get_logger("rapua_scheduler.observers")
 
 
@@ -37,9 +38,12 @@ class _Observer:
         self._closed = True
         self._news.release()
 
-    def join_until(self, given_up: threading.Event) -> None:
-        while self._thread is not threading.current_thread() and self._thread.is_alive() and not given_up.is_set():
-            self._thread.join(0.05)
+    def has_heard_all(self, seconds: float) -> bool:
+        """Wait until it has heard what was waiting when it was closed, at most for *seconds*."""
+        if self._thread is threading.current_thread():
+            return True
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _serve(self) -> None:
         while True:
@@ -84,10 +88,7 @@ class Observers:
         """Let observers hear what is waiting, all of them together for at most *seconds*."""
         for observer in self._observers:
             observer.close()
-        left = threading.Event()
-        patience = threading.Timer(seconds, left.set)
-        patience.daemon = True
-        patience.start()
+        looks = int(seconds / _A_LOOK)
         for observer in self._observers:
-            observer.join_until(left)
-        patience.cancel()
+            while not observer.has_heard_all(_A_LOOK) and looks > 0:
+                looks -= 1
