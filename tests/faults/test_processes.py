@@ -12,12 +12,13 @@ import os
 import pty
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -75,7 +76,8 @@ def see_it_whole(hosts: Hosts, host: HostProcess, *, with_errors: bool = False) 
     assert with_errors or "Traceback" not in host.log
     assert "Scheduler failed" not in host.log
     if hosts.state.exists():
-        assert hosts.command("store", "check").returncode == 0
+        with closing(sqlite3.connect(hosts.state)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert [run.run_id for run in runs_of(hosts) if not run.status.is_final] == []
 
 
@@ -318,10 +320,10 @@ def test_fault_80_control_a_program_that_does_nothing_about_it_ends_with_its_ter
     assert process.wait(30) == -HUP
 
 
-def piped(hosts: Hosts, *, command: str = "run") -> subprocess.Popen[bytes]:
+def piped(hosts: Hosts) -> subprocess.Popen[bytes]:
     """Start a host whose log goes into a pipe."""
     return subprocess.Popen(
-        [sys.executable, "-m", "rapua_scheduler", "--config", str(hosts.config), command],
+        [sys.executable, "-m", "rapua_scheduler", "--config", str(hosts.config), "run"],
         env=hosts.env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -339,6 +341,20 @@ def test_fault_81_a_host_whose_log_nobody_reads_any_more_runs_on(hosts: Hosts) -
     hosts.wait_for_effects(len(hosts.effects()) + 4)
     process.send_signal(TERM)
     assert process.wait(30) == 0
+    hosts.judge()
+
+
+def test_fault_81_a_host_whose_log_nobody_reads_does_not_wait_for_it(hosts: Hosts) -> None:
+    process = piped(hosts)
+    assert process.stderr is not None
+    fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)  # full after a dozen runs
+
+    hosts.wait_for_effects(30)
+
+    process.send_signal(TERM)
+    assert process.wait(30) == 0
+    assert len(process.stderr.read()) <= 4096
+    process.stderr.close()
     hosts.judge()
 
 
