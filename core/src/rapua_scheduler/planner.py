@@ -294,7 +294,7 @@ def _may_run(stretch: Stretch) -> bool:
 def _why_not(window: Window | None, catch_up: CatchUp) -> tuple[GapReason, str]:
     """Return why fire times of a stretch are not run, if they are not."""
     if window is not None and window.kind in _NOT_MADE_UP:
-        by = f" by {window.by}" if window.by else ""
+        by = f" by {window.by}" if window.by and window.kind is WindowKind.PAUSED else ""
         return _NOT_MADE_UP[window.kind], f"{window.kind.value}{by}: {window.reason}"
     if window is not None:
         return GapReason.HELD, window.reason

@@ -620,6 +620,7 @@ def test_the_time_in_which_a_plugin_was_not_there_is_recorded_and_not_made_up(si
 
     assert [at - MIDNIGHT for _, at, _, _ in site.started] == [DAY, 4 * DAY]
     assert site.gaps("a") == [(GapReason.MISSED, 2)]
+    assert site.store.gaps()[0].detail == "absent: plugin p is not installed"
 
 
 def test_nothing_is_run_for_a_fire_time_just_before_a_plugin_was_found_gone(site: Site) -> None:
