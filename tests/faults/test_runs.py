@@ -498,16 +498,16 @@ def test_fault_49_a_fork_of_a_job_ends_where_the_job_returns(world: World) -> No
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_fault_49_control_a_fork_goes_on_as_the_pool_that_it_was_forked_from() -> None:
-    told = os.pipe()
+    told, gate = os.pipe(), threading.Event()
 
-    def fork() -> int:
-        return os.fork()
+    def tell() -> None:
+        os.write(told[1], b"%d\n" % os.getpid())
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        pid = pool.submit(fork)
-        after = pool.submit(lambda: os.write(told[1], b"%d\n" % os.getpid()))
-        after.result()
-        child = pid.result()
+        pool.submit(gate.wait)
+        forked, _ = pool.submit(os.fork), pool.submit(tell)
+        gate.set()
+        child = forked.result()
     written = b""
     while written.count(b"\n") < 2:  # the work that follows is done in both
         written += os.read(told[0], 100)

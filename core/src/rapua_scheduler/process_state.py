@@ -27,9 +27,11 @@ LOOK_EVERY = 1.0
 FULLEST = 0.8
 """Share of the descriptors that there may be; beyond it nothing starts."""
 
+_CANNOT_BE_TOLD = ""
 _PATIENCE = 2
 """Looks after which what is changed is changed back: whoever changes it for a moment may do so."""
 
+_COUNT_EVERY = 0.1
 _SAY_AGAIN_AFTER = 60.0
 _OUR_DESCRIPTORS = 10  # the copies of the standard streams go above this
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -55,7 +57,7 @@ class _Aspect:
     def hold(self, *, patience: int = _PATIENCE, **told: object) -> None:
         """Change it back, if this is the *patience*th look in a row at which it is another."""
         now = self._look()
-        if now == self._home:
+        if now in (self._home, _CANNOT_BE_TOLD):
             self._looks = 0
             return
         self._looks += 1
@@ -91,6 +93,8 @@ class ProcessState:
         """Take the process as it is for right."""
         self._clock = clock
         self.has_room = True
+        self._count_at = 0.0
+        self._counting = threading.Lock()
         self._say_again_at = 0.0
         self._folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._cwd = _Aspect("working directory", _cwd, lambda _: os.fchdir(self._folder))
@@ -102,13 +106,13 @@ class ProcessState:
                 "locale", lambda: locale.setlocale(locale.LC_ALL), lambda home: locale.setlocale(locale.LC_ALL, home)
             ),
             _Aspect("default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
-            _Aspect("level of all logging", lambda: logging.root.manager.disable, logging.disable),
             *(self._stream_aspect(number, copy) for number, copy in self._streams.items()),
             _python_stream("stdout", 1),
             _python_stream("stderr", 2),
         ]
         self._handlers = list(logging.getLogger().handlers)
         self._level = logging.getLogger(ROOT).level
+        self._disabled = logging.root.manager.disable
         self._signals = {number: signal.getsignal(number) for number in _SIGNALS}
         self._environment = dict(os.environ)
 
@@ -125,6 +129,8 @@ class ProcessState:
 
     def look_after(self, work: Work) -> None:
         """Look at what a run that has just ended may have left behind; quick, and never raises."""
+        if self._clock.monotonic() >= self._count_at:
+            self._count_descriptors()
         try:
             here = os.stat(".")  # noqa: PTH116  the quickest there is
             if (here.st_ino, here.st_dev) == (self._cwd_home.st_ino, self._cwd_home.st_dev):
@@ -137,9 +143,9 @@ class ProcessState:
 
     def look(self) -> None:
         """Look at everything, and change back what has been another for a while."""
+        self._hold_logging()  # first, so that the rest is heard
         for aspect in self._aspects:
             aspect.hold()
-        self._hold_logging()
         self._hold_signals()
         self._look_at_environment()
         self._count_descriptors()
@@ -152,8 +158,9 @@ class ProcessState:
             for name, logger in list(logging.root.manager.loggerDict.items())
             if name.partition(".")[0] == ROOT and isinstance(logger, logging.Logger) and logger.disabled
         ]
-        is_cut_off = ours.level != self._level or not ours.propagate
+        is_cut_off = ours.level != self._level or not ours.propagate or root.manager.disable != self._disabled
         if missing or disabled or is_cut_off:
+            logging.disable(self._disabled)
             for handler in missing:
                 root.addHandler(handler)
             for logger in disabled:
@@ -182,23 +189,24 @@ class ProcessState:
             _log.warning("Environment changed by a job", names=names)  # never the values, which may be secret
 
     def _count_descriptors(self) -> None:
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        count = open_descriptors()
-        had_room, self.has_room = self.has_room, limit == resource.RLIM_INFINITY or count < limit * FULLEST
-        if self.has_room:
-            if not had_room:
-                _log.warning("Descriptors suffice again", open=count, limit=limit)
-            return
-        now = self._clock.monotonic()
-        if had_room or now >= self._say_again_at:
-            self._say_again_at = now + _SAY_AGAIN_AFTER
-            _log.error(
-                "Nothing starts: descriptors run out",
-                open=count,
-                limit=limit,
-                most=_most_open(),
-                hint="a job leaves files or connections open; start the host again",
-            )
+        with self._counting:
+            now = self._clock.monotonic()
+            self._count_at = now + _COUNT_EVERY
+            limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            count = open_descriptors()
+            had_room, self.has_room = self.has_room, limit == resource.RLIM_INFINITY or count < limit * FULLEST
+            if self.has_room:
+                if not had_room:
+                    _log.warning("Descriptors suffice again", open=count, limit=limit)
+            elif had_room or now >= self._say_again_at:
+                self._say_again_at = now + _SAY_AGAIN_AFTER
+                _log.error(
+                    "Nothing starts: descriptors run out",
+                    open=count,
+                    limit=limit,
+                    most=_most_open(),
+                    hint="a job leaves files or connections open; start the host again",
+                )
 
 
 def open_descriptors() -> int:
@@ -229,7 +237,7 @@ def _umask() -> str:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("Umask:"):
                 return line.split()[1]
-    return ""
+    return _CANNOT_BE_TOLD
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
