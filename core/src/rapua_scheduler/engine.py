@@ -617,8 +617,8 @@ class Engine:
             _log.info(event, job=state.registered.job.name, job_key=state.registered.job.key)
 
     def _say_next(self, state: JobState) -> None:
-        if state.due is not None and _stdlib_log.isEnabledFor(logging.INFO):
-            job = state.registered.job
+        job = state.registered.job
+        if state.due is not None and job.run is not _never and _stdlib_log.isEnabledFor(logging.INFO):
             _log.info("Next run scheduled", job=job.name, job_key=job.key, nextRun=self._iso(state.due))
 
     def _say_decided_elsewhere(self, state: JobState, fire_time: datetime) -> None:

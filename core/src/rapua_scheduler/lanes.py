@@ -173,7 +173,10 @@ class Lanes:
         if not lane.active:
             entries += waiting[:1]
         elif waiting and waiting[0].registered.job.overlap is Overlap.ALLOW:
-            entries += [entry for entry in waiting if entry.run.trigger not in _NOT_ITS_OWN]
+            past = [entry for entry in waiting if entry.run.trigger in _NOT_ITS_OWN]
+            if not any(entry.run.trigger in _NOT_ITS_OWN for entry in lane.active.values()):
+                entries += past[:1]  # one after another, but beside the others
+            entries += [entry for entry in waiting if entry not in past]
         return entries
 
     def _take(self, entry: Entry) -> None:

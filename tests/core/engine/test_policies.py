@@ -209,6 +209,20 @@ def test_allow_lets_runs_execute_side_by_side(in_memory: Site) -> None:
     assert in_memory.statuses("a") == ["running", "running", "running"]
 
 
+def test_where_overlap_is_allowed_what_makes_up_for_the_past_has_its_turns_all_the_same(site: Site) -> None:
+    site.job("a", every(hours=1), overlap="allow", catch_up="all", takes=90 * MINUTE)
+    site.start()
+    site.stop()
+    site.passes(4 * HOUR + 5 * MINUTE)
+    site.start()
+    site.passes(12 * HOUR)
+
+    made_up = [at - MIDNIGHT for _, at, trigger, _ in site.started if trigger is Trigger.CATCH_UP]
+    on_time = [at - MIDNIGHT for _, at, trigger, _ in site.started if trigger is Trigger.SCHEDULE]
+    assert made_up == [number * HOUR for number in (1, 2, 3, 4)]
+    assert on_time == [number * HOUR for number in range(5, 17)]
+
+
 def test_skip_records_which_run_had_not_ended(in_memory: Site) -> None:
     in_memory.job("a", every(hours=1), takes=90 * MINUTE)
     in_memory.start()

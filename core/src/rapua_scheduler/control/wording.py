@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta, tzinfo
 
 from rapua_scheduler.control.instants import moment
+from rapua_scheduler.planner import MOST_LOSSES
 from rapua_scheduler.run import Gap, GapReason, PastAttempt, Run, RunStatus, Trigger, Window, WindowKind
 
 _REASONS = {
@@ -40,8 +41,13 @@ def describe_run(run: Run, zone: tzinfo) -> Iterator[str]:
         yield f"its error: {last_line(run.error)}"
     if run.losses:
         yield f"its host died {run.losses} times during it"
-    if run.status is RunStatus.LOST:
-        yield "it did not come to its end; a host runs it again at its next start, unless the job says otherwise"
+    if run.status in {RunStatus.LOST, RunStatus.INTERRUPTED}:
+        if run.trigger is Trigger.MANUAL:
+            yield "it did not come to its end; one that was asked for by hand is not run again by itself"
+        elif run.losses >= MOST_LOSSES:
+            yield "it did not come to its end, and is not run again, as it may be what its hosts died of"
+        else:
+            yield "it did not come to its end; a host runs it again at its next start, unless the job says otherwise"
     elif run.trigger is Trigger.RERUN:
         yield "it was run again, as it had not come to its end before"
 
