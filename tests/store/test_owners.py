@@ -324,6 +324,19 @@ def test_a_host_is_active_until_it_has_ended_and_known_after(created: Path) -> N
             assert store.host() == evolve(host, is_active=False)
 
 
+def test_a_former_host_is_not_active_while_the_next_one_starts(created: Path) -> None:
+    with closing(SqliteStore.open(created, create=False)) as store:
+        store.become_host()
+    with closing(SqliteStore.open(created, create=False)) as store:
+        locks = LockFile.share(created, _id_of(created))
+        assert locks.lock(HOST)
+
+        assert not _host_of(store).is_active
+
+        locks.unlock(HOST)
+        locks.leave()
+
+
 def test_a_sign_of_life_is_that_of_the_host_that_gave_it(created: Path) -> None:
     with closing(SqliteStore.open(created, create=False)) as store:
         store.become_host()
@@ -422,7 +435,7 @@ def test_an_opening_that_cannot_be_recorded_leaves_no_lock(created: Path, monkey
     with closing(sqlite3.connect(created, isolation_level=None)) as db:
         owner = owners.next_owner(db)
         with monkeypatch.context() as broken:
-            broken.setattr(fcntl, "lockf", _refuse)
+            broken.setattr(fcntl, "fcntl", _refuse)
             with pytest.raises(StoreError, match="has no locks"):
                 _become_owner(created, db, locks, START)
         db.execute("DROP TABLE owners")

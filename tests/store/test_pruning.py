@@ -45,7 +45,7 @@ def rows_in(path: Path, table: str) -> int:
 @pytest.mark.parametrize("most", [1, 7, 1000])
 @pytest.mark.parametrize("walked", [1, 50_000])
 def test_every_history_stays_whole(
-    sqlite_store: SqliteStore, most: int, walked: int, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: SqliteStore, path: Path, most: int, walked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pruning, "_MOST_WALKED", walked)
     keys = ["air", "mop", "sweep"]
@@ -59,6 +59,9 @@ def test_every_history_stays_whole(
     for key in keys:
         newest = [run.fire_time for run in sqlite_store.runs(job_key=key)][:12]
         assert newest == [START + hour * HOUR for hour in range(24, 12, -1)]
+    with closing(sqlite3.connect(path)) as db:
+        counted = db.execute("SELECT key, (SELECT count(*) FROM runs WHERE job_key = key) FROM jobs ORDER BY key")
+        assert db.execute("SELECT key, run_count FROM jobs ORDER BY key").fetchall() == counted.fetchall()
 
 
 def test_nothing_is_left_of_what_is_forgotten(sqlite_store: SqliteStore, path: Path) -> None:

@@ -11,6 +11,7 @@ from attrs import evolve
 from rapua_scheduler.run import (
     Decision,
     LogLine,
+    Outcome,
     RunStatus,
     Trigger,
 )
@@ -27,6 +28,7 @@ from rapua_scheduler.testing.store_conformance.samples import (
     start,
     to_queue,
     to_run,
+    waiting,
 )
 
 
@@ -62,6 +64,35 @@ class Pruning:
         assert gone == 3
         assert [run.run_id for run in store.runs(job_key="sweep")] == [some_run(5).run_id, some_run(4).run_id]
         assert len(store.runs(job_key="mop")) == 1
+
+    def test_the_oldest_of_too_many_runs_by_hand_are_forgotten(self, store: Store) -> None:
+        store.enqueue([waiting(hour, trigger=Trigger.MANUAL) for hour in (1, 2, 3)])
+        for run in store.take_queued():
+            store.drop(run.run_id, Outcome(RunStatus.CANCELLED, START))
+
+        assert store.prune(START - HOUR, 2) == 1
+
+        assert [run.fire_time - START for run in store.runs(job_key="sweep")] == [3 * HOUR, 2 * HOUR]
+
+    def test_the_oldest_is_forgotten_first(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        for hour in (1, 2, 3, 4):
+            store.decide([to_run(hour)])
+            finish(store, some_run(hour).run_id)
+
+        assert store.prune(START - HOUR, 1, most=1) == 1
+
+        assert [run.fire_time - START for run in store.runs(job_key="sweep")] == [4 * HOUR, 3 * HOUR, 2 * HOUR]
+
+    def test_what_was_dropped_long_ago_before_it_began_is_forgotten(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.decide([to_queue(1, 2)])
+        for hour in (1, 2):
+            store.drop(some_run(hour).run_id, Outcome(RunStatus.CANCELLED, START + hour * HOUR))
+
+        assert store.prune(START + 9 * HOUR, 100) == 1
+
+        assert [run.fire_time - START for run in store.runs()] == [2 * HOUR]
 
     def test_past_attempts_are_forgotten_with_their_run(self, store: Store) -> None:
         store.declare([some_job()], START)

@@ -120,12 +120,14 @@ class Renaming:
 
     def test_the_first_of_two_jobs_that_had_one_key_takes_it_over(self, store: Store) -> None:
         store.declare([some_job("sweep")], START)
+        store.claim(some_run(1, "broom", trigger=Trigger.MANUAL))
 
         stored = store.declare(
             [some_job("brush", formerly=("sweep",)), some_job("broom", formerly=("sweep",))], START + HOUR
         )
 
         assert (stored["brush"].first_seen_at, stored["broom"].first_seen_at) == (START, START + HOUR)
+        assert len(store.runs(job_key="broom")) == 1
 
     def test_the_first_former_key_that_is_known_is_taken_over(self, store: Store) -> None:
         store.declare([some_job("sweep"), some_job("mop")], START)
