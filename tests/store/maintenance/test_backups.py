@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import stat
@@ -14,7 +15,7 @@ import pytest
 from rapua_scheduler.errors import StoreError
 from rapua_scheduler.run import Decision
 from rapua_scheduler.store.locks import lock_path
-from rapua_scheduler.store.maintenance import back_up, inspect_store
+from rapua_scheduler.store.maintenance import Condition, back_up, inspect_store
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.testing.store_conformance import HOUR, START, some_gap, some_run, to_run
 from tests.store.golden.make import history
@@ -169,6 +170,48 @@ def test_a_full_disk_leaves_the_backup_that_was_there(filled: Path, small_disk: 
 
     assert target.read_bytes() == good
     assert sorted(each.name for each in small_disk.iterdir()) == ["filling", "monday.db"]
+
+
+def without_links(*_: object) -> None:
+    raise OSError(1, "Operation not permitted")
+
+
+def test_a_file_system_without_links_will_do(filled: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", without_links)
+
+    back_up(filled, target, NOW)
+
+    assert inspect_store(target).is_sound
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    filled: Path, target: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inspect_and_lose(path: Path) -> Condition:
+        target.write_text("precious")
+        return inspect_store(path)
+
+    monkeypatch.setattr(f"{back_up.__module__}.inspect_store", inspect_and_lose)
+    if not has_links:
+        monkeypatch.setattr(os, "link", without_links)
+
+    with pytest.raises(FileExistsError):
+        back_up(filled, target, NOW)
+
+    assert target.read_text() == "precious"
+
+
+def test_a_disk_that_fails_is_told(filled: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+    with pytest.raises(StoreError, match="Input/output error"):
+        back_up(filled, target, NOW)
+
+    assert list(target.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("version", RELEASED)

@@ -176,6 +176,13 @@ def test_an_index_that_lacks_a_row_is_found(filled: Path) -> None:
     assert any("claims" in text for text in inspect_store(filled).damages)
 
 
+def test_a_store_that_lacks_a_table_is_told(filled: Path) -> None:
+    change(filled, "DROP TABLE gaps")
+
+    with pytest.raises(StoreError, match="no such table: gaps"):
+        inspect_store(filled)
+
+
 def test_a_store_behind_its_lock_file_is_found(filled: Path) -> None:
     copy = Path(shutil.copy(filled, filled.with_name("copy.db")))
     with closing(SqliteStore.open(filled, create=False)) as store:

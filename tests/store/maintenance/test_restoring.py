@@ -15,7 +15,7 @@ from attrs import evolve
 
 from rapua_scheduler.errors import AnotherHostError, StoreError
 from rapua_scheduler.run import Gap, GapReason, RunStatus, Trigger
-from rapua_scheduler.store.locks import LockFile, lock_path, noted_beside
+from rapua_scheduler.store.locks import HOST, LockFile, lock_path, noted_beside
 from rapua_scheduler.store.maintenance import Restored, back_up, inspect_store, restore
 from rapua_scheduler.store.maintenance.copying import copy_database, put_in_place
 from rapua_scheduler.store.sqlite import SqliteStore
@@ -370,6 +370,38 @@ def test_a_refused_restore_leaves_no_lock_file_behind(backup: Path, tmp_path: Pa
         restored(path, backup)
 
     assert names_beside(path) & {"new.db", "new.db.lock"} == set()
+
+
+def test_a_restore_into_a_missing_folder_is_refused(backup: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="does not exist; create it"):
+        restored(tmp_path / "missing" / "store.db", backup)
+
+
+def test_a_restore_in_the_place_of_a_folder_is_refused(backup: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(StoreError, match="is not a file"):
+        restored(tmp_path / "folder", backup)
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_a_host_that_the_store_does_not_name_is_an_active_host_all_the_same(
+    path: Path, tmp_path: Path, is_damaged: bool
+) -> None:
+    SqliteStore.open(path, create=True).close()
+    backup = back_up(path, tmp_path / "monday.db", BACKED_UP).path
+    if is_damaged:
+        path.write_bytes(b"damaged")
+    before = path.read_bytes()
+    locks = LockFile.share(path, None)
+    assert locks.lock(HOST)
+
+    with pytest.raises(AnotherHostError, match="a process that cannot be named"):
+        restored(path, backup)
+
+    assert path.read_bytes() == before
+    locks.unlock(HOST)
+    locks.leave()
 
 
 # -- the time in between

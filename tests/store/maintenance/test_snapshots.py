@@ -12,6 +12,7 @@ import pytest
 
 from rapua_scheduler.errors import StoreError
 from rapua_scheduler.store.maintenance.snapshots import Snapshot
+from rapua_scheduler.store.schema import VERSION
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.testing.store_conformance import HOUR, START, some_gap, some_job, to_run
 
@@ -21,6 +22,7 @@ def test_a_snapshot_has_every_run_and_gap_oldest_first(filled: Path) -> None:
         assert list(snapshot.each_run()) == list(reversed(store.runs()))
         assert list(snapshot.each_gap()) == list(reversed(store.gaps()))
         assert snapshot.jobs() == store.jobs()
+        assert (snapshot.store_id, snapshot.schema) == (store.store_id, VERSION)
 
 
 def test_a_snapshot_since_a_time_has_what_began_then_or_later(filled: Path) -> None:

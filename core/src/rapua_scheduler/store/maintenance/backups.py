@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +13,13 @@ from rapua_scheduler.store.commits import check_complete
 from rapua_scheduler.store.connections import open_for_reading, resolve
 from rapua_scheduler.store.locks import lock_path, noted_beside
 from rapua_scheduler.store.maintenance.condition import Condition, inspect_store
-from rapua_scheduler.store.maintenance.copying import copy_database, note_moment, put_in_place, workplace
-from rapua_scheduler.store.problems import store_error
+from rapua_scheduler.store.maintenance.copying import (
+    copy_database,
+    errors_of,
+    note_moment,
+    put_in_place,
+    workplace,
+)
 
 
 @frozen
@@ -61,13 +65,9 @@ def back_up(source: Path | str, target: Path | str, at: datetime, *, overwrite: 
             raise StoreError(
                 source, f"is damaged, and was not backed up: {'; '.join(condition.damages)}; see `store check`"
             )
-        try:
+        with errors_of(target):
             note_moment(copy, at)
             put_in_place(copy, target, like=source, overwrite=overwrite)
-        except FileExistsError:
-            raise
-        except (OSError, sqlite3.Error) as error:
-            raise store_error(target, error) from error
     return Backup(target, evolve(condition, path=target, size=target.stat().st_size))
 
 

@@ -147,8 +147,6 @@ def _damages(connection: sqlite3.Connection) -> Iterator[str]:
             if text != "ok":
                 yield from text.splitlines()
     except sqlite3.DatabaseError as error:  # it gives up on some damages
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
-            raise
         yield str(error)
 
 

@@ -27,6 +27,17 @@ _LAST_RECORDED = """
 
 
 @contextmanager
+def errors_of(path: Path) -> Iterator[None]:
+    """Turn what the block meets into the `StoreError` of *path*; that a file is there is left to the caller."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except (sqlite3.Error, OSError) as error:
+        raise store_error(path, error) from error
+
+
+@contextmanager
 def workplace(beside: Path) -> Iterator[Path]:
     """Yield an empty folder on the same file system as the file *beside*; removed in the end.
 
@@ -51,13 +62,10 @@ def copy_database(source: sqlite3.Connection, target: Path) -> None:
     Raises:
         StoreError: It could not be written, or what is copied is no database.
     """
-    try:
-        with closing(sqlite3.connect(target, isolation_level=None)) as copy:
-            copy.execute("PRAGMA synchronous = OFF")
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.Error as error:
-        raise store_error(target, error) from error
+    with errors_of(target), closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        copy.execute("PRAGMA synchronous = OFF")
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
 
 
 def note_moment(copy: Path, at: datetime) -> None:

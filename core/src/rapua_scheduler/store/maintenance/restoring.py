@@ -18,9 +18,14 @@ from rapua_scheduler.run import Decision, Gap, GapReason, Outcome, RunStatus
 from rapua_scheduler.store.connections import open_for_reading, resolve
 from rapua_scheduler.store.locks import HOST, LockFile, lock_path, store_id_beside
 from rapua_scheduler.store.maintenance.condition import Condition, inspect_store
-from rapua_scheduler.store.maintenance.copying import copy_database, moment_of, put_in_place, workplace
+from rapua_scheduler.store.maintenance.copying import (
+    copy_database,
+    errors_of,
+    moment_of,
+    put_in_place,
+    workplace,
+)
 from rapua_scheduler.store.port import StoredJob
-from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.schema import APPLICATION_ID
 from rapua_scheduler.store.sqlite import SqliteStore
 
@@ -143,10 +148,8 @@ def _active_host(path: Path) -> str:
 def _copied(source: Path, copy: Path) -> datetime | None:
     with closing(open_for_reading(source, is_inspected=True)) as connection:
         copy_database(connection, copy)
-        try:
+        with errors_of(source):
             return moment_of(connection)
-        except sqlite3.Error as error:
-            raise store_error(source, error) from error
 
 
 def _forgo(copy: Path, as_of: datetime | None, clock: Clock) -> tuple[Sequence[str], Sequence[str]]:
@@ -184,16 +187,13 @@ def _note_alive(copy: Path, clock: Clock) -> None:
 
 def _sealed(copy: Path, noted: int) -> tuple[str, int]:
     """Make the copy one file, with more commits than any state of the store that was noted before."""
-    try:
-        with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-            connection.execute("DELETE FROM meta WHERE name = 'backed_up_at'")
-            connection.execute(
-                "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) + 1 WHERE name = 'commits'", (noted,)
-            )
-            connection.execute("PRAGMA journal_mode = DELETE")
-            values = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('store_id', 'commits')"))
-    except sqlite3.Error as error:
-        raise store_error(copy, error) from error
+    with errors_of(copy), closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM meta WHERE name = 'backed_up_at'")
+        connection.execute(
+            "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) + 1 WHERE name = 'commits'", (noted,)
+        )
+        connection.execute("PRAGMA journal_mode = DELETE")
+        values = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('store_id', 'commits')"))
     return values["store_id"], int(values["commits"])
 
 
@@ -204,20 +204,17 @@ def _change_places(copy: Path, path: Path, now: datetime) -> Path | None:
     """Put the copy in place, and return where the file is now that was there before; None if none was."""
     kept = _free_name(path, now)
     is_there = path.exists()
-    try:
-        with _alone(path) if is_there else nullcontext():
-            for end in _BESIDE:  # what is still there after the latest changes were folded in is of a damaged store
-                with suppress(FileNotFoundError):
-                    path.with_name(path.name + end).rename(kept.with_name(kept.name + end))
-            if is_there:
-                _keep(path, kept)
-            try:
-                put_in_place(copy, path, like=kept, overwrite=is_there)
-            except OSError:
-                _take_back(kept, path)
-                raise
-    except OSError as error:
-        raise store_error(path, error) from error
+    with errors_of(path), _alone(path) if is_there else nullcontext():
+        for end in _BESIDE:  # what is still there after the latest changes were folded in is of a damaged store
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + end).rename(kept.with_name(kept.name + end))
+        if is_there:
+            _keep(path, kept)
+        try:
+            put_in_place(copy, path, like=kept, overwrite=is_there)
+        except OSError:
+            _take_back(kept, path)
+            raise
     return kept if is_there else None
 
 
