@@ -99,6 +99,20 @@ def be_host(path: str) -> None:
     store.close()
 
 
+def be_host_and_fork(path: str) -> None:
+    """Be the host, with a forked child that outlives it by five seconds."""
+    store = SqliteStore.open(path, create=True)
+    store.become_host()
+    parent = os.getpid()
+    if os.fork() == 0:
+        while os.getppid() == parent:
+            threading.Event().wait(0.1)
+        threading.Event().wait(5)
+        os._exit(0)
+    say("ready")
+    wait_for_parent()
+
+
 def look_without_end(path: str) -> None:
     """Ask again and again whether there is a host."""
     say("looking")

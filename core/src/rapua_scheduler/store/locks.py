@@ -1,9 +1,9 @@
 """The lock file beside a store: whose store it is, what it has noted, which openings live, and which is the host's.
 
-Its locks are the operating system's, so they end with their process, however that ends. Of such locks
-POSIX says that they belong to the process, and that closing *any* descriptor of the file drops all of
-them. So a process opens the file once, however many openings of the store it has, and nothing else in
-it may open the file at all, not even to read it.
+Its locks are the operating system's, so they end with their process, however that ends. On Linux they
+belong to the opened file. Elsewhere they are those of POSIX, which belong to the process, and which
+closing *any* descriptor of the file drops; so a process opens the file once, however many openings of
+the store it has, and a job there that reads the file, as to copy its folder, takes the host's lock away.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ from rapua_scheduler.errors import StoreError
 HOST = 0
 """The byte that the active host has locked; byte n > 0 is that of owner n."""
 
+IS_LINUX = sys.platform == "linux"
+"""Whether locks belong to the opened file rather than to the process."""
+
+SET_LOCK = fcntl.F_OFD_SETLK if IS_LINUX else fcntl.F_SETLK
+"""The request that takes or drops a lock, or fails at once."""
+
 _HELD_ELSEWHERE = {errno.EACCES, errno.EAGAIN}
+_ASK = fcntl.F_OFD_GETLK if IS_LINUX else fcntl.F_GETLK
 _LONGEST_TEXT = 200
 _OWN = re.compile(rb"rapua-scheduler store (\w+)\n")
 _NOTE = b"commits %020d\n"
@@ -79,9 +86,8 @@ class LockFile:
         """Give it back; the last one that does closes it."""
         with _registry_lock:
             self._users -= 1
-            if not self._users:
-                if _registry.get(self._store) is self:
-                    del _registry[self._store]
+            if not self._users and _registry.get(self._store) is self:  # in a forked child it is closed already
+                del _registry[self._store]
                 os.close(self._descriptor)
 
     def text(self) -> bytes:
@@ -128,7 +134,7 @@ class LockFile:
         """Unlock *byte*, which this process has locked."""
         with _registry_lock:
             self._held.remove(byte)
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
+            fcntl.fcntl(self._descriptor, SET_LOCK, lock_request(fcntl.F_UNLCK, byte, 1))
 
     def is_locked(self, byte: int) -> bool:
         """Tell whether somebody, here or elsewhere, has locked *byte*; it is not taken to find out."""
@@ -137,7 +143,7 @@ class LockFile:
 
     def _try(self, byte: int) -> bool:
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+            fcntl.fcntl(self._descriptor, SET_LOCK, lock_request(fcntl.F_WRLCK, byte, 1))
         except OSError as error:
             if error.errno in _HELD_ELSEWHERE:
                 return False
@@ -223,14 +229,20 @@ def is_held(store: Path, byte: int) -> bool:
 
 def _is_held_elsewhere(store: Path, descriptor: int, byte: int) -> bool:
     """Ask for the lock without taking it, so that nobody who wants it is refused meanwhile."""
-    is_linux = sys.platform == "linux"
-    layout = "hhqqi" if is_linux else "qqihh"  # of `struct flock`
-    asked = (fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0) if is_linux else (byte, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)
     try:
-        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked))
+        answer = fcntl.fcntl(descriptor, _ASK, lock_request(fcntl.F_WRLCK, byte, 1))
     except OSError as error:
         raise _no_locks(store, error) from error
-    return bool(struct.unpack(layout, answer)[0 if is_linux else 3] != fcntl.F_UNLCK)
+    return bool(struct.unpack(_LAYOUT, answer)[0 if IS_LINUX else 3] != fcntl.F_UNLCK)
+
+
+_LAYOUT = "hhqqi" if IS_LINUX else "qqihh"  # of `struct flock`
+
+
+def lock_request(kind: int, start: int, length: int) -> bytes:
+    """Return what the system is asked for: a lock of *kind* on *length* bytes from *start*."""
+    fields = (kind, os.SEEK_SET, start, length, 0) if IS_LINUX else (start, length, 0, kind, os.SEEK_SET)
+    return struct.pack(_LAYOUT, *fields)
 
 
 def _no_locks(store: Path, error: OSError) -> StoreError:
@@ -263,8 +275,11 @@ def _give_like(descriptor: int, store: Path) -> None:
 def _forget() -> None:
     global _registry_lock
     _registry_lock = threading.RLock()
+    for shared in _registry.values():
+        os.close(shared._descriptor)
+        shared._descriptor = -1
     _registry.clear()
 
 
-# A forked child has the descriptors, and none of the locks.
+# A forked child must not keep alive the locks of its parent.
 os.register_at_fork(after_in_child=_forget)

@@ -31,6 +31,7 @@ from rapua_scheduler.store.connections import (
     open_second,
     resolve,
 )
+from rapua_scheduler.store.guard import Guard
 from rapua_scheduler.store.locks import HOST, LockFile, noted_beside
 from rapua_scheduler.store.port import StoredJob
 from rapua_scheduler.store.problems import store_error
@@ -64,6 +65,7 @@ class SqliteStore(SqliteReader):
         super().__init__(path, reading)
         self._opening = opening
         self._is_host = False
+        self._guard: Guard | None = None
         self._letting_go = threading.Lock()
 
     @classmethod
@@ -126,6 +128,7 @@ class SqliteStore(SqliteReader):
         if not opening.locks.lock(HOST):
             raise AnotherHostError(self._path, self._describe_host())
         self._is_host = True
+        self._guard = Guard(self._path)
         opening.writer.call(partial(owners.set_host, owner=opening.owner))
 
     def declare(
@@ -261,6 +264,8 @@ class SqliteStore(SqliteReader):
 
     def close(self) -> None:
         """See `Store.close`."""
+        if self._guard is not None:
+            self._guard.release()
         super().close()  # first, so that the writer's is the last connection, and folds in the log
         opening = self._opening
         if opening is not None:
@@ -270,6 +275,8 @@ class SqliteStore(SqliteReader):
                     opening.locks.unlock(HOST)
                 opening.locks.unlock(opening.owner)
                 opening.locks.leave()
+                if self._guard is not None:
+                    self._guard.close()
 
     def _call(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         return self._for_writing().writer.call(operation)
