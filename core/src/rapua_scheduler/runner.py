@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol
 
 from attrs import evolve
@@ -49,6 +49,7 @@ _TRIED_AGAIN = {RunStatus.FAILED, RunStatus.TIMED_OUT}
 _log = get_logger("rapua_scheduler.runner")
 _JOB_LOGGER = "rapua_scheduler.job"
 _stdlib_log = logging.getLogger("rapua_scheduler.runner")
+_noting = threading.Lock()  # of all attempts, each of which needs it for moments only
 
 
 class Publish(Protocol):
@@ -78,12 +79,14 @@ class Attempt:
 
     Attributes:
         again_in: After how long the run is to be tried again; None if this was its last attempt.
+        is_settled: Whether the outcome is settled.
+        last_lines: What it has written to its log, and is to be recorded with its outcome.
+        recorder: What it has said of itself; None if it has said nothing, as most do.
     """
 
     __slots__ = (
-        "_halfway",
+        "_is_halfway",
         "_runner",
-        "_settled",
         "again_in",
         "cancel_status",
         "cancellation",
@@ -91,6 +94,8 @@ class Attempt:
         "deadline",
         "dry_run",
         "executor",
+        "is_settled",
+        "last_lines",
         "on_end",
         "outcome",
         "recorder",
@@ -110,8 +115,8 @@ class Attempt:
         dry_run: bool,
     ) -> None:
         self._runner = runner
-        self._settled = threading.Lock()
-        self._halfway = threading.Lock()
+        self._is_halfway = False
+        self.is_settled = False
         self.registered = registered
         self.run = run
         self.executor: Executor | None = None
@@ -125,19 +130,19 @@ class Attempt:
         self.retry = retry
         self.again_in: timedelta | None = None
         self.recorder: Recorder | None = None
+        self.last_lines: Sequence[LogLine] = ()
 
     def settle_once(self) -> bool:
         """Tell whether the caller is the first to settle the outcome."""
-        return self._settled.acquire(blocking=False)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the outcome is settled."""
-        return self._settled.locked()
+        with _noting:
+            is_first, self.is_settled = not self.is_settled, True
+        return is_first
 
     def arrive(self) -> None:
         """Note that one of two ends, recorded and released, is reached; the second tells the engine."""
-        if not self._halfway.acquire(blocking=False):
+        with _noting:
+            is_second, self._is_halfway = self._is_halfway, True
+        if is_second:
             self.on_end(self)
 
     @property
@@ -157,6 +162,33 @@ class Attempt:
         """Settle what the function returned or raised; called by the executor."""
         self._runner.end(self, returned, error)
 
+    # -- called through the context, by the job
+
+    def make_log(self) -> Any:
+        """Return the logger of the attempt, whose lines are recorded too."""
+        job, run = self.registered.job, self.run
+        return self._runner.recorder_of(self).logger(
+            _JOB_LOGGER, job=job.name, job_key=run.job_key, run_id=run.run_id, plugin=self.registered.plugin
+        )
+
+    def note_line(self, level: str, text: str) -> None:
+        """Log a line of text that the job has logged or printed elsewhere."""
+        getattr(self.make_log(), level)(text)
+
+    def note_progress(self, done: int, total: int | None) -> None:
+        """Note that *done* of *total* items are through."""
+        self._runner.recorder_of(self).progress(done, total)
+
+    def find_last_success(self) -> datetime | None:
+        """Return the fire time of the newest run of the job that succeeded."""
+        return self._runner.last_success_of(self.run.job_key)
+
+    # -- called by the store
+
+    def note_recorded(self, error: Exception | None, accepted: bool) -> None:
+        """Take the store's answer to the outcome it was handed."""
+        self._runner.note_recorded(self, error, accepted=accepted)
+
 
 class Runner:
     """Starts claimed runs on their executors, times them out, and records how they ended.
@@ -175,7 +207,7 @@ class Runner:
         self._active: dict[str, Attempt] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._new_deadlines: deque[Attempt] = deque()
-        self._unrecorded: deque[tuple[Attempt, Outcome, Sequence[LogLine]]] = deque()
+        self._unrecorded: deque[Attempt] = deque()
         self._record_again_at = 0.0
         self._report_at = 0.0
         self._all_settled = threading.Event()
@@ -295,7 +327,6 @@ class Runner:
 
     def assignment_of(self, attempt: Attempt) -> Assignment:
         """Return what *attempt* is, for an executor that has it carried out elsewhere."""
-        recorder = attempt.recorder or Recorder(self._clock, attempt.run.attempt)
         now = self._clock.monotonic()
         return Assignment(
             attempt.registered,
@@ -304,10 +335,21 @@ class Runner:
             self._clock.now(),
             None if attempt.deadline is None else max(0.0, attempt.deadline - now),
             attempt.cancellation,
-            lambda: self._store.last_success(attempt.run.job_key),
-            recorder.progress,
-            lambda level, text: getattr(_job_log(attempt, recorder), level)(text),
+            attempt.find_last_success,
+            attempt.note_progress,
+            attempt.note_line,
         )
+
+    def recorder_of(self, attempt: Attempt) -> Recorder:
+        """Return what keeps what *attempt* says of itself; made when it says something."""
+        with _noting:
+            if attempt.recorder is None:
+                attempt.recorder = Recorder(self._clock, attempt.run.attempt)
+            return attempt.recorder
+
+    def last_success_of(self, job_key: str) -> datetime | None:
+        """Return the fire time of the newest run of a job that succeeded."""
+        return self._store.last_success(job_key)
 
     def begin(self, attempt: Attempt) -> bool:
         """Prepare *attempt* for execution; False if it was settled while it waited for its turn."""
@@ -319,17 +361,16 @@ class Runner:
             attempt.deadline = self._clock.monotonic() + job.timeout.total_seconds()
             self._new_deadlines.append(attempt)
             self.wake()
-        recorder = attempt.recorder = Recorder(self._clock, run.attempt)
         attempt.context = JobContext(
             run,
             fire_time=run.fire_time.astimezone(self._zone),
             clock=self._clock,
             cancellation=attempt.cancellation,
-            make_log=lambda: _job_log(attempt, recorder),
-            find_last_success=lambda: self._store.last_success(run.job_key),
+            make_log=attempt.make_log,
+            find_last_success=attempt.find_last_success,
             deadline=attempt.deadline,
             dry_run=attempt.dry_run,
-            on_progress=recorder.progress,
+            on_progress=attempt.note_progress,
         )
         if _stdlib_log.isEnabledFor(logging.INFO):
             with suppress(Exception):  # a log must not keep a job from running
@@ -347,6 +388,7 @@ class Runner:
                 self._settle(attempt, outcome)
             if attempt.context is not None:
                 attempt.context.close()
+                attempt.context = None  # each knows the other: without this, both stay until garbage is collected
         finally:
             attempt.arrive()
 
@@ -382,7 +424,8 @@ class Runner:
         attempt.outcome = outcome
         if outcome.status in _TRIED_AGAIN and not self._is_cancelled(attempt):
             attempt.again_in = retry_delay(attempt.retry, attempt.run)
-        self._record(attempt, outcome, self._last_words(attempt))
+        attempt.last_lines = self._last_words(attempt)
+        self._record(attempt, outcome)
         self._active.pop(attempt.run.run_id, None)
         if not self._active:
             _set(self._all_settled)
@@ -436,31 +479,40 @@ class Runner:
 
     def _record_again(self) -> None:
         for _ in range(len(self._unrecorded)):
-            self._record(*self._unrecorded.popleft())
+            attempt = self._unrecorded.popleft()
+            if attempt.outcome is not None:
+                self._record(attempt, attempt.outcome)
 
-    def _record(self, attempt: Attempt, outcome: Outcome, lines: Sequence[LogLine]) -> None:
-        def then(error: Exception | None, accepted: bool) -> None:
-            if error is not None:
-                self._unrecorded.append((attempt, outcome, lines))
-                self._answered.set()
-                _log.error("Outcome not recorded", run_id=attempt.run.run_id, problem=summarize_error(error))
-                self.wake()
-                return
-            try:
-                self._tell_end(attempt, outcome, accepted=accepted)
-            finally:
-                self._recording.discard(attempt)
-                if not self._recording:
-                    _set(self._all_recorded)
-                _set(self._answered)
-
+    def _record(self, attempt: Attempt, outcome: Outcome) -> None:
         self._recording.add(attempt)
         self._store.finish(
-            attempt.run.run_id, attempt.run.attempt, outcome, then, again=attempt.again_in is not None, log=lines
+            attempt.run.run_id,
+            attempt.run.attempt,
+            outcome,
+            attempt.note_recorded,
+            again=attempt.again_in is not None,
+            log=attempt.last_lines,
         )
 
-    def _tell_end(self, attempt: Attempt, outcome: Outcome, *, accepted: bool) -> None:
-        if accepted and self._publish.is_heard:
+    def note_recorded(self, attempt: Attempt, error: Exception | None, *, accepted: bool) -> None:
+        """Take the store's answer to the outcome of *attempt*; called from any thread."""
+        if error is not None:
+            self._unrecorded.append(attempt)
+            self._answered.set()
+            _log.error("Outcome not recorded", run_id=attempt.run.run_id, problem=summarize_error(error))
+            self.wake()
+            return
+        try:
+            self._tell_end(attempt, accepted=accepted)
+        finally:
+            self._recording.discard(attempt)
+            if not self._recording:
+                _set(self._all_recorded)
+            _set(self._answered)
+
+    def _tell_end(self, attempt: Attempt, *, accepted: bool) -> None:
+        outcome = attempt.outcome
+        if accepted and outcome is not None and self._publish.is_heard:
             self._publish(
                 RunFinished(
                     evolve(
@@ -479,14 +531,6 @@ def _set(event: threading.Event) -> None:
     """Set *event*, which is nearly always set already; that takes a lock."""
     if not event.is_set():
         event.set()
-
-
-def _job_log(attempt: Attempt, recorder: Recorder) -> Any:
-    """Return the logger of an attempt, whose lines are recorded too."""
-    job, run = attempt.registered.job, attempt.run
-    return recorder.logger(
-        _JOB_LOGGER, job=job.name, job_key=run.job_key, run_id=run.run_id, plugin=attempt.registered.plugin
-    )
 
 
 def _is_cancellation(error: BaseException) -> bool:
