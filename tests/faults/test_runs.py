@@ -476,6 +476,7 @@ def test_fault_46_two_jobs_that_wait_for_one_another_both_time_out(world: World)
 # -- what is left behind
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_fault_49_a_fork_of_a_job_ends_where_the_job_returns(world: World) -> None:
     told = os.pipe()
 

@@ -314,7 +314,8 @@ def test_fault_51_the_log_goes_on_when_a_job_closes_the_output(aftermath: Afterm
     assert aftermath.step("close_output") == [RunStatus.SUCCEEDED]
     assert aftermath.changed("descriptor 2")
     assert aftermath.changed("sys.stdout")
-    completed = [line["result"]["step"] for line in aftermath.hosts.said("Job completed successfully", job_key="vandal")]
+    ends = aftermath.hosts.said("Job completed successfully", job_key="vandal")
+    completed = [end["result"]["step"] for end in ends]
     assert completed.index("open_files") == completed.index("close_output") + 1
     assert (aftermath.hosts.folder / "reused").stat().st_size == 0  # it has got the number of one of them
 

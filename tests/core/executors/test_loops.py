@@ -196,6 +196,7 @@ def test_a_coroutine_that_ignores_its_cancellation_keeps_nobody_else(executor: L
     stubborn.wait()
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("ending", ["returns", "raises", "awaits", "leaves"])
 def test_a_fork_of_an_asynchronous_job_never_goes_on_with_the_loop(executor: LoopExecutor, ending: str) -> None:
     others = os.pipe()
