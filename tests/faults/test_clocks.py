@@ -40,7 +40,7 @@ from rapua_scheduler.registry import Registry
 from rapua_scheduler.run import WindowKind
 from rapua_scheduler.schedules import BuiltInSchedule
 from rapua_scheduler.store.memory import MemoryStore
-from rapua_scheduler.testing import VirtualScheduler
+from rapua_scheduler.testing import ManualClock, VirtualScheduler
 from tests.faults.clocks import (
     DAY,
     HOUR,
@@ -621,6 +621,35 @@ def test_fault_21_a_clock_at_2100_is_held_and_a_clock_set_right_goes_on(make: Ma
     (window,) = host.store.windows()
     assert window.kind is WindowKind.HELD
     assert window.until is not None
+
+
+class Jumping(ManualClock):
+    """A clock that is set far ahead between two readings, whoever makes them."""
+
+    readings_left = 10**9
+
+    def now(self) -> datetime:
+        self.readings_left -= 1
+        if self.readings_left == 0:
+            self.step(74 * 365 * DAY)
+        return super().now()
+
+
+@pytest.mark.parametrize("reading", range(1, 9))
+def test_fault_21_nothing_is_decided_by_a_clock_that_jumps_between_two_readings(make: Make, reading: int) -> None:
+    clock = Jumping(MIDNIGHT)
+    host = make(clock=clock, store=MemoryStore(), catch_up="latest")
+    host.passes(HOUR + SECOND)
+
+    clock.readings_left = reading
+    host.passes(MINUTE)
+    clock.readings_left = 10**9
+    if clock.now().year > 2026:
+        host.steps(-74 * 365 * DAY)
+    host.passes(2 * HOUR)
+
+    assert_once_each(host.effects, hours(1, 2, 3))
+    assert host.store.gaps() == []
 
 
 def test_fault_21_a_first_start_at_2100_is_put_right_by_a_release(make: Make) -> None:

@@ -53,15 +53,19 @@ class ClockWatch:
         self._say_due = 0.0
         self._offset: float | None = None
 
-    def look(self) -> Trust:
-        """Tell whether the clock can be trusted, and leave a sign of life if so.
+    def is_set(self, now: datetime) -> bool:
+        """Tell whether *now* is a time that a clock shows that has been set."""
+        return self._earliest is None or now >= self._earliest
+
+    def look(self, now: datetime) -> Trust:
+        """Tell whether *now*, which the clock has just shown, can be trusted, and leave a sign of life if so.
 
         Raises:
             StoreError: What the last sign of life was cannot be told.
         """
-        now, monotonic = self._clock.now(), self._clock.monotonic()
+        monotonic = self._clock.monotonic()
         self._note_step(now, monotonic)
-        if self._earliest is not None and now < self._earliest:
+        if not self.is_set(now):
             if monotonic >= self._say_due:
                 self._say_due = monotonic + _SAY_AGAIN_AFTER
                 _log.warning("Waiting for clock", clock=now.isoformat(), problem="it has not been set")
@@ -91,9 +95,8 @@ class ClockWatch:
         self._alive = self._last_sign = said
         return is_released
 
-    def reason(self) -> str:
-        """Say, for a person, why the clock is not trusted."""
-        now = self._clock.now()
+    def reason(self, now: datetime) -> str:
+        """Say, for a person, why *now* is not trusted."""
         alive = "never" if self._alive is None else self._alive.isoformat(timespec="seconds")
         return (
             f"the clock shows {now.isoformat(timespec='seconds')}, more than {FARTHEST_AHEAD.days} days after the "

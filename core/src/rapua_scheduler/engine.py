@@ -171,7 +171,6 @@ class Engine:
         self._wakeup.clear()
         self.take_in()
         self._note_ends()
-        self._note_answers()
         waits = [self._runner.tick(), self._start_what_is_due(), self._ask_broken_again(), self._lookahead.tick()]
         wait = min(seconds for seconds in waits if seconds is not None)
         return 0.0 if self._stopping or self._wakeup.is_set() else wait
@@ -179,7 +178,12 @@ class Engine:
     # -- jobs come in
 
     def take_in(self) -> None:
-        """Record the jobs that were added, and find out when each is due; a tick does so too."""
+        """Record the jobs that were added, and find out when each is due; a tick does so too.
+
+        Those of a host whose clock has not been set come later: a job must not be known since 1970.
+        """
+        if not self._watch.is_set(self._clock.now()):
+            return
         while self._added and self._clock.monotonic() >= self._store_again_at:
             jobs = [self._added.popleft() for _ in range(min(len(self._added), _MOST_TAKEN_IN))]
             try:
@@ -270,12 +274,11 @@ class Engine:
         self._answers.append(answer)
         self._wakeup.set()
 
-    def _note_answers(self) -> None:
-        now = self._clock.now()
+    def _note_answers(self, now: datetime) -> None:
         surveyed: list[tuple[JobState, Survey]] = []
         found: dict[str, datetime | None] = {}
         broken: list[tuple[JobState, BrokenNextError]] = []
-        while self._answers:
+        for _ in range(len(self._answers)):
             answer = self._answers.popleft()
             state = self._states[answer.job_key]
             if self._is_about_effect(state, answer):
@@ -318,35 +321,37 @@ class Engine:
             return 0.0
         if self._clock.monotonic() < self._store_again_at:
             return self._store_again_at - self._clock.monotonic()
+        now = self._clock.now()  # what is trusted, and nothing later, is what is decided by
         try:
-            if not self._may_start():
+            if not self._may_start(now):
                 return self._look_every
             if self._not_taken_over:
                 self._take_over_jobs()
+            self._note_answers(now)
             self._dispatcher.start_ready(self._controls.paused)
         except StoreError as error:
             self._store_failed(error)
             return self._store_again_at - self._clock.monotonic()
-        wait = self._decide_due()
+        wait = self._decide_due(now)
         backoff = self._dispatcher.seconds_to_wait()
         return wait if backoff is None else min(wait, backoff)
 
-    def _may_start(self) -> bool:
-        """Heed what operators have said, and tell whether the clock can be trusted and the process has room."""
-        trust = self._watch.look()
+    def _may_start(self, now: datetime) -> bool:
+        """Heed what operators have said, and tell whether *now* can be trusted and the process has room."""
+        trust = self._watch.look(now)
         if self._controls.has_news():
             if self._watch.heed_release():
                 self._lower_marks()
-                trust = self._watch.look()
+                trust = self._watch.look(now)
             self._heed()
         if trust is Trust.TOO_FAR_AHEAD and not self._controls.is_held:
-            reason = self._watch.reason()
-            self._store.hold(self._clock.now(), reason)
+            reason = self._watch.reason(now)
+            self._store.hold(now, reason)
             self._read_controls()
             _log.error("Held: nothing starts", reason=reason, hint="set the clock, or: rapua-scheduler release")
         elif trust is Trust.FINE and self._controls.is_held:
             _log.warning("Clock is right again; released")
-            self._store.release(self._clock.now(), NO_JOB)
+            self._store.release(now, NO_JOB)
         return trust is Trust.FINE and self._has_room()
 
     def _take_over_jobs(self) -> None:
@@ -382,8 +387,7 @@ class Engine:
 
     # -- fire times come
 
-    def _decide_due(self) -> float:
-        now = self._clock.now()
+    def _decide_due(self, now: datetime) -> float:
         self._say_if_waiting(now)
         batch: list[tuple[JobState, Survey]] = []
         while self._heap and self._heap[0][0] <= now and len(batch) < MOST_CLAIMS:

@@ -19,7 +19,7 @@ from rapua_scheduler import (
     next_first_of_month,
 )
 from rapua_scheduler.errors import StoreError
-from rapua_scheduler.run import Decision, GapReason
+from rapua_scheduler.run import Decision, GapReason, Run
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.testing import VirtualScheduler
 
@@ -185,6 +185,36 @@ class FailingStore(MemoryStore):
             self.failures_left -= 1
             raise StoreError("memory", "the disk is full")
         return super().decide(decisions)
+
+
+class UnreopenableStore(MemoryStore):
+    """A store whose disk is full for long, once a run is to be run again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tries: list[str] = []
+
+    def reopen(self, job_key: str, fire_key: str) -> Run | None:
+        self.tries.append(fire_key)
+        if len(self.tries) < 5:
+            raise StoreError("memory", "the disk is full")
+        return super().reopen(job_key, fire_key)
+
+
+def test_an_effect_that_is_gone_is_had_again_once_the_store_works_which_is_not_asked_without_pause() -> None:
+    ran: list[int] = []
+    store = UnreopenableStore()
+    first = VirtualScheduler(store, start=START)
+    first.add_job("Hourly", lambda ctx: ran.append(ctx.attempt), every(hours=1))
+    first.advance(HOUR)
+    second = VirtualScheduler(store, start=START + HOUR)
+    second.add_job("Hourly", lambda ctx: ran.append(ctx.attempt), every(hours=1), is_done=lambda fire_time: False)
+
+    second.advance(timedelta(seconds=2))
+    assert len(store.tries) <= 2
+    second.advance(timedelta(seconds=30))
+
+    assert ran == [1, 2]
 
 
 def test_nothing_starts_without_a_recorded_claim_and_what_was_due_starts_once_the_store_works() -> None:
