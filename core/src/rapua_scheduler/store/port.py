@@ -284,6 +284,8 @@ class Store(Protocol):
     def release(self, at: datetime, job_key: str | None = None) -> Sequence[str]:
         """End the `held` window, let *at* count as a sign of life, and lower every mark that is later to *at*.
 
+        A mark that is a few seconds later stays: a host may have gone on meanwhile.
+
         No mark is lowered below the newest fire time whose claim was pruned: it alone still guards that.
         Later fire times are decided on anew, so that a gap no longer tells of them; its count is unknown
         if it was cut. Runs stay, and what they have claimed is not claimed again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from attrs import evolve
@@ -15,6 +15,9 @@ MOST_LINES = 1000
 
 MOST_LOGGED = 256 * 1024
 """Bytes that are kept of a run's log, in UTF-8."""
+
+AHEAD = timedelta(seconds=5)
+"""How far a mark must be ahead of a release for it to be lowered: hosts go on deciding while an operator speaks."""
 
 BY_HOST = "host"
 """Who began a window that nobody did."""

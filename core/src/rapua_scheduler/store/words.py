@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rapua_scheduler.run import WindowKind
 from rapua_scheduler.store.rows import WINDOW_COLUMNS, to_json, to_micros
-from rapua_scheduler.store.rules import BY_HOST
+from rapua_scheduler.store.rules import AHEAD, BY_HOST
 from rapua_scheduler.store.statements import UNFINISHED, field, refuse_undeclared
 from rapua_scheduler.store.texts import storable
 
@@ -63,11 +63,11 @@ def hold(connection: sqlite3.Connection, at: datetime, reason: str) -> None:
 
 def release(connection: sqlite3.Connection, at: datetime, job_key: str | None) -> Sequence[str]:
     """See `Store.release`."""
-    given: dict[str, object] = {"at": to_micros(at), "job_key": job_key}
+    given: dict[str, object] = {"at": to_micros(at), "job_key": job_key, "ahead": AHEAD // timedelta(microseconds=1)}
     connection.execute(f"{_END} AND kind = 'held'", given)
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('alive_at', :at)", given)
     bump(connection)
-    later = f"mark > {_LOWERED} AND key = coalesce(:job_key, key)"
+    later = f"mark > {_LOWERED} + :ahead AND key = coalesce(:job_key, key)"
     keys = [key for (key,) in connection.execute(f"SELECT key FROM jobs WHERE {later} ORDER BY key", given)]
     given["keys"] = to_json(keys)
     for statement in _LOWER:

@@ -30,7 +30,7 @@ from rapua_scheduler.store.memory.histories import PATH, Histories
 from rapua_scheduler.store.memory.instants import optional_utc, utc
 from rapua_scheduler.store.memory.windows import Windows
 from rapua_scheduler.store.port import HostRecord, StoredJob
-from rapua_scheduler.store.rules import BY_HOST, check_decisions, check_manual, check_outcome, check_queued
+from rapua_scheduler.store.rules import AHEAD, BY_HOST, check_decisions, check_manual, check_outcome, check_queued
 
 _NOT_THERE = {WindowKind.ABSENT, WindowKind.FAILED}
 
@@ -361,7 +361,7 @@ class MemoryStore:
 
     def _lower(self, job_key: str, at: datetime) -> bool:
         lowest = max(at, self._histories.forgotten_until(job_key) or at)
-        is_later = self._jobs.find(job_key).mark > lowest
+        is_later = self._jobs.find(job_key).mark > lowest + AHEAD
         if is_later:
             self._jobs.lower(job_key, lowest)
             self._histories.take_back_gaps(job_key, lowest)

@@ -138,6 +138,16 @@ class Words:
         assert job_of(store, "air").mark == START + 9 * HOUR
         assert [window.until for window in store.windows()] == [START + HOUR, START + 2 * HOUR]
 
+    def test_releasing_lowers_no_mark_that_a_host_moves_meanwhile(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.decide([to_run(5)])
+        a_moment = timedelta(seconds=4)
+
+        assert list(store.release(START + 5 * HOUR - a_moment)) == []
+
+        assert job_of(store).mark == START + 5 * HOUR
+        assert list(store.release(START + 5 * HOUR - 2 * a_moment)) == ["sweep"]
+
     def test_a_claim_keeps_its_fire_time_when_the_mark_is_lowered(self, store: Store) -> None:
         store.declare([some_job()], START)
         store.decide([to_run(5)])
