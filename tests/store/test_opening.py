@@ -496,6 +496,29 @@ def test_a_reader_writes_nothing(path: Path, write: Callable[[SqliteStore], obje
 # -- links
 
 
+@pytest.mark.parametrize("way", [opened_for_writing, opened_to_create], ids=["write", "create"])
+def test_a_file_that_has_a_second_name_is_refused(path: Path, way: Open) -> None:
+    filled(path)
+    other = path.with_name("other.db")
+    other.hardlink_to(path)
+    before = path.read_bytes()
+
+    for name in (path, other):
+        with pytest.raises(StoreError, match=r"has 2 names \(hard links\)"):
+            way(name)
+
+    assert path.read_bytes() == before
+    other.unlink()
+    way(path).close()
+
+
+def test_the_second_name_that_a_killed_restore_has_left_is_no_hindrance(path: Path) -> None:
+    filled(path)
+    path.with_name(f"{path.name}.before-restore-20261101T000000Z").hardlink_to(path)
+
+    opened_for_writing(path).close()
+
+
 def test_a_link_and_the_file_it_leads_to_are_one_store(path: Path) -> None:
     link = path.with_name("link.db")
     link.symlink_to(path)

@@ -38,6 +38,7 @@ def open_for_writing(path: Path, *, create: bool) -> tuple[sqlite3.Connection, s
         StoreError: It cannot be used as it is; says what to do.
     """
     had_lock_file = _check_presence(path, create=create)
+    _check_names(path)
     with _opened(path, "rwc" if create else "rw") as connection:
         if _is_empty(path, connection) and (had_lock_file or not create):
             raise _missing(path, "is empty", had_lock_file=had_lock_file)
@@ -153,6 +154,22 @@ def _check_presence(path: Path, *, create: bool) -> bool:
             "if the history is really to be forgotten",
         )
     return had_lock_file
+
+
+def _check_names(path: Path) -> None:
+    """Refuse a file that has another name: who opens it by that one sees neither our locks nor our -wal file."""
+    if not path.exists():
+        return
+    names = path.stat().st_nlink
+    if names == 1:
+        return
+    kept = path.parent.glob(f"{path.name}.before-restore-*")  # a restore that was killed leaves both for a moment
+    if names > 1 + sum(each.samefile(path) for each in kept):
+        raise StoreError(
+            path,
+            f"has {names} names (hard links), and two programs that use it by different ones would destroy it; find "
+            f"the others by `find / -samefile {path}`, and delete or copy them",
+        )
 
 
 def _missing(path: Path, what: str, *, had_lock_file: bool) -> StoreError:
