@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from rapua_scheduler import Job, JobContext, Retry, RunStatus, Scheduler, every
-from rapua_scheduler.errors import ContextClosedError
+from rapua_scheduler.errors import ContextClosedError, StoreError
 from rapua_scheduler.executors.pools import THREADS_PER_PLUGIN
 from rapua_scheduler.job import RunFunction
 from rapua_scheduler.outcomes import LONGEST_ERROR, LONGEST_TEXT
@@ -495,6 +495,22 @@ def test_fault_49_a_fork_of_a_job_ends_where_the_job_returns(world: World) -> No
     assert [stored.status for stored in world.store.runs(job_key="misbehaving")] == [RunStatus.SUCCEEDED]
     for end in told:
         os.close(end)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_fault_49_a_fork_of_a_job_cannot_read_through_the_host_s_connection(world: World) -> None:
+    def fork(ctx: JobContext) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                ctx.last_success  # noqa: B018
+            except StoreError:
+                os._exit(49)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    assert world.run_once(fork).result == {"result": 49}
+    assert world.is_well()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

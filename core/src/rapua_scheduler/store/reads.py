@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -76,6 +77,7 @@ class SqliteReader:
         self._reading = connection
         self._one_at_a_time = threading.Lock()
         self._is_reader_closed = False
+        self._home = os.getpid()
 
     @property
     def path(self) -> Path:
@@ -229,6 +231,8 @@ class SqliteReader:
 
     @contextmanager
     def _exclusively(self) -> Iterator[sqlite3.Connection]:
+        if os.getpid() != self._home:  # SQLite's connections do not survive a fork, nor may its locks be waited for
+            raise StoreError(self._path, "was opened by the process that this one is a fork of; open it again")
         with self._one_at_a_time:
             if self._is_reader_closed:
                 raise StoreError(self._path, "is closed; open it again")
