@@ -165,7 +165,8 @@ def test_a_store_that_vanishes_while_it_is_opened_is_told(path: Path, monkeypatc
 
     def delete_first(*arguments: Any, **options: Any) -> sqlite3.Connection:
         path.unlink(missing_ok=True)
-        return connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        return connection
 
     monkeypatch.setattr(sqlite3, "connect", delete_first)
 
