@@ -44,6 +44,14 @@ def _longer_than_zero(_: object, attribute: object, value: timedelta | None) -> 
         raise InvalidJobError(name, f"must be longer than zero, not {value}")
 
 
+def _mode(value: CatchUpMode | str) -> CatchUpMode:
+    try:
+        return CatchUpMode(value)
+    except ValueError:
+        choices = ", ".join(f'"{mode}"' for mode in CatchUpMode)
+        raise InvalidJobError("catch_up", f"{value!r} is none of {choices}") from None
+
+
 class CatchUpMode(StrEnum):
     """Which of the fire times that passed unseen are run afterwards."""
 
@@ -61,7 +69,7 @@ class CatchUp:
         within: Fire times that are later than this are not made up; None is without bound.
     """
 
-    mode: CatchUpMode = CatchUpMode.LATEST
+    mode: CatchUpMode = field(default=CatchUpMode.LATEST, converter=_mode)
     within: timedelta | None = field(default=None, converter=_duration, validator=_longer_than_zero)
 
     @classmethod

@@ -63,7 +63,7 @@ def test_a_wrong_value_is_refused_and_names_its_field(field: str, value: object)
     fields: dict[str, object] = {"name": "J", "run": nothing, "next": next_daily, field: value}
 
     with pytest.raises(InvalidJobError) as caught:
-        Job(**fields)  # type: ignore[arg-type]
+        Job(**fields)
 
     assert field.replace("_", "") in str(caught.value).replace("_", "")
 
@@ -98,3 +98,9 @@ def test_asynchronous_functions_are_known() -> None:
     assert is_async(partial(run))
     assert is_async(Callable())
     assert not is_async(nothing)
+
+
+def test_a_mode_of_catching_up_may_be_a_word_and_must_be_one_there_is() -> None:
+    assert CatchUp("all") == CatchUp.all()
+    with pytest.raises(InvalidJobError, match='"none", "latest", "all"'):
+        CatchUp("nonsense")
