@@ -319,8 +319,8 @@ class Engine:
         """Decide on what is due and start whose turn it is, if the clock, the operator and the store let it."""
         if self._stopping:
             return 0.0
-        if self._clock.monotonic() < self._store_again_at:
-            return self._store_again_at - self._clock.monotonic()
+        if (rest := self._seconds_to_rest()) > 0:
+            return rest
         now = self._clock.now()  # what is trusted, and nothing later, is what is decided by
         try:
             if not self._may_start(now):
@@ -328,10 +328,12 @@ class Engine:
             if self._not_taken_over:
                 self._take_over_jobs()
             self._note_answers(now)
+            if (rest := self._seconds_to_rest()) > 0:
+                return rest
             self._dispatcher.start_ready(self._controls.paused)
         except StoreError as error:
             self._store_failed(error)
-            return self._store_again_at - self._clock.monotonic()
+            return self._seconds_to_rest()
         wait = self._decide_due(now)
         backoff = self._dispatcher.seconds_to_wait()
         return wait if backoff is None else min(wait, backoff)
@@ -410,7 +412,7 @@ class Engine:
             else:
                 batch.append((state, only(state.due, self._controls.windows_of(key))))
         if not self._carry_out(batch, now):
-            return self._store_again_at - self._clock.monotonic()
+            return self._seconds_to_rest()
         longest = min(self._longest_wait, self._look_every)
         if not self._heap:
             return longest
@@ -571,6 +573,10 @@ class Engine:
             if state.due is None and not state.question:
                 state.question = self._lookahead.ask_next(state.registered, state.mark)
         return self._ask_again[0][0] - now if self._ask_again else None
+
+    def _seconds_to_rest(self) -> float:
+        """Return in how many seconds the store may be asked again; none if it works."""
+        return max(0.0, self._store_again_at - self._clock.monotonic())
 
     def _store_failed(self, error: StoreError) -> None:
         self._store_failures += 1
