@@ -16,16 +16,18 @@ from attrs import evolve
 from tests.kills import counter
 from tests.kills.counter import PERIODS, Life, live
 from tests.kills.evidence import COUNTER, EFFECTS, STORE, Evidence, read_evidence
-from tests.kills.failpoints import points
+from tests.kills.failpoints import ANY, Crossing, points
 from tests.kills.oracle import effect_faults, moved_back, on_the_grid, record_faults
 from tests.kills.processes import REFUSED, Child, killed
 from tests.kills.reports import Report
 from tests.kills.sweep import Sweep
 
-_AN_EPISODE = 60
+_AN_EPISODE = 30
+_BIRTHS = 2
+_STATEMENTS_OF_A_BIRTH = 70
 _LOOKS = 0.15
 _DOWN_TIMES = 0.15
-_FROM_SCHEMA_1 = 0.3
+_FROM_SCHEMA_1 = 0.5
 _ENOUGH_FAULTS = 20
 
 
@@ -70,6 +72,8 @@ class CounterCampaign:
         found: list[str] = []
         seen: Evidence | None = None
         until = self._report.kills.total() + kills
+        for _ in range(_BIRTHS):
+            found += self._while_the_store_is_made()
         while self._report.kills.total() < until and not found:
             found += self._end_a_host()
             if self._chance.random() < _DOWN_TIMES:
@@ -89,6 +93,14 @@ class CounterCampaign:
         ways = (self._at_a_failpoint, self._at_any_moment, self._suspended, self._in_a_row, self._before_one_that_waits)
         (way,) = self._chance.choices(ways, (60, 20, 7, 7, 6))
         return way()
+
+    def _while_the_store_is_made(self) -> list[str]:
+        """Kill one of the first hosts at any statement, as a store is created or brought up to date but once."""
+        crossing = Crossing(f"store: {ANY}", self._chance.randint(1, _STATEMENTS_OF_A_BIRTH))
+        child = self._start(Life(self._site, crossing))
+        found = self._wait(child, {0, -signal.SIGKILL})
+        self._count(child, "at a statement of one of the first hosts")
+        return found
 
     def _at_a_failpoint(self) -> list[str]:
         crossing = self._sweep.next()
@@ -159,13 +171,14 @@ class CounterCampaign:
     # -- judging
 
     def _look(self, seen: Evidence | None, finished_until: int | None = None) -> list[str]:
+        opened: list[str] = []
         if finished_until is not None:
-            counter.rescue(self._site)
+            opened = self._wait(Child.start(partial(counter.open_and_close, self._site), self._site / "log"), {0})
             evidence = read_evidence(self._site)
         else:
             evidence = self._copy_evidence()
         expected = on_the_grid(evidence, PERIODS)
-        found = record_faults(evidence, expected, finished_until=finished_until) + effect_faults(evidence)
+        found = opened + record_faults(evidence, expected, finished_until=finished_until) + effect_faults(evidence)
         found += [] if seen is None else moved_back(seen, evidence)
         judged: Counter[str] = self._report.judged
         judged["looks"] += 1

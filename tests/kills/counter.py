@@ -244,6 +244,6 @@ def is_finished(store: Path, until: Micros) -> bool:
     return not left
 
 
-def rescue(folder: Path) -> None:
-    """Open the store and close it, as an operator would to see whether it is whole."""
+def open_and_close(folder: Path) -> None:
+    """Open the store and close it, to see whether it is whole."""
     SqliteStore.open(folder / STORE, create=False).close()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 STORE = "store.db"
 COUNTER = "counter.db"
@@ -99,23 +99,27 @@ class Evidence:
 
 def read_evidence(folder: Path) -> Evidence:
     """Read everything in *folder*, which no process may be at work in; recovers the databases as any reader does."""
-    jobs: dict[str, Declared] = {}
-    claims: list[Claim] = []
-    gaps: list[Stretch] = []
-    past: dict[tuple[str, int], str] = {}
-    damage: list[str] = []
-    if _has_schema(folder / STORE):
-        with closing(sqlite3.connect(folder / STORE)) as db:
-            damage = [text for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
-            since = "SELECT key, first_seen_at, mark FROM jobs WHERE mark IS NOT NULL"
-            jobs = {key: Declared(first, mark) for key, first, mark in db.execute(since)}
-            columns = "run_id, job_key, fire_time, fire_key, trigger, status, attempt, losses"
-            claims = [Claim(*row) for row in db.execute(f"SELECT {columns} FROM runs ORDER BY id")]
-            gaps = [Stretch(*row) for row in db.execute("SELECT job_key, first, last, count, reason FROM gaps")]
-            tries = "SELECT run_id, attempts.attempt, attempts.status FROM attempts JOIN runs ON runs.id = run"
-            past = {(run_id, attempt): status for run_id, attempt, status in db.execute(tries)}
+    try:
+        stored = _read_store(folder / STORE)
+    except sqlite3.Error as error:
+        stored = Evidence({}, [], damage=[str(error)])
     counted, total = _read_counter(folder / COUNTER)
-    return Evidence(jobs, claims, gaps, past, read_effects(folder / EFFECTS), counted, total, damage)
+    return evolve(stored, effects=read_effects(folder / EFFECTS), counted=counted, total=total)
+
+
+def _read_store(path: Path) -> Evidence:
+    if not _has_schema(path):
+        return Evidence({}, [])
+    with closing(sqlite3.connect(path)) as db:
+        damage = [text for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
+        since = "SELECT key, first_seen_at, mark FROM jobs WHERE mark IS NOT NULL"
+        jobs = {key: Declared(first, mark) for key, first, mark in db.execute(since)}
+        columns = "run_id, job_key, fire_time, fire_key, trigger, status, attempt, losses"
+        claims = [Claim(*row) for row in db.execute(f"SELECT {columns} FROM runs ORDER BY id")]
+        gaps = [Stretch(*row) for row in db.execute("SELECT job_key, first, last, count, reason FROM gaps")]
+        tries = "SELECT run_id, attempts.attempt, attempts.status FROM attempts JOIN runs ON runs.id = run"
+        past = {(run_id, attempt): status for run_id, attempt, status in db.execute(tries)}
+    return Evidence(jobs, claims, gaps, past, damage=damage)
 
 
 def read_effects(path: Path) -> list[Effect]:

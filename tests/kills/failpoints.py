@@ -63,6 +63,9 @@ _METHODS: tuple[tuple[type, tuple[str, ...]], ...] = (
 )
 _TRANSACTIONS = ((writer, "writer"), (sqlite, "opening"), (schema, "migration"))
 _WRITING = ("BEGIN", "SAVEPOINT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "RELEASE", "COMMIT", "ROLLBACK")
+ANY = "any"
+"""In the place of a verb, stands for all of them: `store: any` is before any statement that writes."""
+
 _EFFECT = ("effect: begun", "effect: committed", "effect: ended")
 
 
@@ -151,6 +154,7 @@ class Failpoints:
                 verb = statement.split(maxsplit=1)[0].upper() if statement.strip() else ""
                 if verb in _WRITING:
                     self.cross(f"{stem}: {verb}")
+                    self.cross(f"{stem}: {ANY}")
 
             connection.set_trace_callback(note)
             return connection
