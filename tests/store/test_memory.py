@@ -143,6 +143,36 @@ def test_what_is_forgotten_of_a_run_is_all_of_it() -> None:
     assert store.log_lines("sweep-schedule-2") == [line]
 
 
+def test_a_run_that_is_run_again_is_finished_once() -> None:
+    store = MemoryStore(keep_runs=2)
+    store.declare([some_job()], START)
+    store.decide([to_run(1), to_run(2)])
+    for hour in (1, 2):
+        finish(store, some_run(hour).run_id)
+
+    store.reopen("sweep", some_run(1).fire_key)
+    start(store, some_run(1).run_id, 2)
+    finish(store, some_run(1).run_id, 2)
+
+    assert len(store.runs()) == 2
+
+
+def test_a_renamed_job_keeps_as_many_finished_runs_as_any() -> None:
+    store = MemoryStore(keep_runs=2)
+    store.declare([some_job("sweep")], START)
+    store.decide([to_run(1)])
+    finish(store, some_run(1).run_id)
+    store.claim(some_run(9, "brush", trigger=Trigger.MANUAL))
+    store.declare([some_job("brush", formerly=("sweep",))], START)
+
+    store.decide([to_run(2, "brush")])
+    finish(store, some_run(2, "brush").run_id)
+
+    assert len(store.runs()) == 3
+    finish(store, some_run(9, "brush", trigger=Trigger.MANUAL).run_id)
+    assert len(store.runs()) == 2
+
+
 def test_the_host_is_this_process_since_the_store_was_made() -> None:
     store = MemoryStore(clock=ManualClock(START))
 
