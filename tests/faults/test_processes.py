@@ -11,6 +11,7 @@ import fcntl
 import os
 import pty
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -267,6 +268,56 @@ def test_fault_80_a_hangup_is_ignored(hosts: Hosts) -> None:
         hosts.wait_for_effects(len(hosts.effects()) + 4)
         assert host.stop() == 0
     hosts.judge()
+
+
+ALARMING = """
+    import os, signal
+    from rapua_scheduler import Job, every, hookimpl
+
+    def run(ctx):
+        with open(os.environ["EFFECTS"], "a") as effects:
+            effects.write(f"{ctx.run_key} {ctx.attempt} {os.getpid()}\\n")
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    @hookimpl
+    def register_jobs():
+        return [Job(name="Alarming", run=run, next=every(EVERY))]
+"""
+
+
+def test_fault_80_a_job_that_has_signals_sent_to_itself_does_not_end_its_host(tmp_path: Path) -> None:
+    hosts = Hosts(tmp_path, plugin=ALARMING)
+    with hosts.active() as host:
+        hosts.wait_for_effects(4)
+
+        assert host.stop() == 0
+        assert {"SIGALRM", "SIGUSR1"} <= set(re.findall(r"SIG\w+", host.log))
+    hosts.judge()
+
+
+CLOSING = """
+    import os, sys
+    from rapua_scheduler import Job, every, hookimpl
+
+    def run(ctx):
+        with open(os.environ["EFFECTS"], "a") as effects:
+            effects.write(f"{ctx.run_key} {ctx.attempt} {os.getpid()}\\n")
+        sys.stdout.close()
+        sys.stderr.close()
+
+    @hookimpl
+    def register_jobs():
+        return [Job(name="Closing", run=run, next=every(EVERY))]
+"""
+
+
+def test_fault_77_a_host_whose_output_a_job_has_just_closed_ends_in_order(tmp_path: Path) -> None:
+    hosts = Hosts(tmp_path, plugin=CLOSING)
+    with hosts.active() as host:
+        hosts.wait_for_effects(2)
+
+        assert host.stop() == 0
 
 
 @contextmanager

@@ -123,7 +123,9 @@ class ProcessState:
         )
 
     def close(self) -> None:
-        """Let go of what was kept to change things back."""
+        """Change back what is another now, and let go of what was kept to do so."""
+        for aspect in self._aspects:
+            aspect.hold(patience=1)
         for descriptor in (self._folder, *self._streams.values()):
             os.close(descriptor)
 

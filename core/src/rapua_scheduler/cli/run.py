@@ -16,7 +16,7 @@ from rapua_scheduler.cli.session import is_safe_mode, parse_instant, read_config
 from rapua_scheduler.clock import SystemClock
 from rapua_scheduler.host import Host
 from rapua_scheduler.interrupts import Interrupted
-from rapua_scheduler.logs import LogFormat, configure_logging, stamped_by
+from rapua_scheduler.logs import LogFormat, configure_logging, get_logger, stamped_by
 
 
 @click.command("run")
@@ -66,8 +66,14 @@ def command(
     end_despite_threads()
 
 
+_STRAY = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGUSR1, signal.SIGUSR2)
+"""What a job can have sent to its own process, as by an alarm, and what ends a process that has not taken it."""
+
+_log = get_logger("rapua_scheduler.host")
+
+
 class StopSignals:
-    """Lets SIGTERM and SIGINT stop a host, and SIGHUP do nothing."""
+    """Lets SIGTERM and SIGINT stop a host, SIGHUP do nothing, and what jobs send themselves no more than be told."""
 
     def __init__(self, host: Host) -> None:
         """Prepare; nothing is changed yet.
@@ -86,6 +92,11 @@ class StopSignals:
         signal.signal(signal.SIGTERM, self._note)
         signal.signal(signal.SIGINT, self._note)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in _STRAY:
+            signal.signal(number, self._tell)  # not SIG_IGN, which every program that a job starts would inherit
+
+    def _tell(self, number: int, _: FrameType | None) -> None:
+        self._asked.put(number)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self._asked.put(number)
@@ -95,8 +106,11 @@ class StopSignals:
 
     def _heed(self) -> None:
         while True:
-            self._asked.get()
-            self._host.request_stop()
+            number = self._asked.get()
+            if number in _STRAY:
+                _log.warning("Signal ignored", signal=signal.Signals(number).name, hint="a job may have sent it")
+            else:
+                self._host.request_stop()
 
 
 def ignore_signals() -> None:
