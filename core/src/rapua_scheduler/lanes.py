@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from attrs import define
 
@@ -23,6 +23,7 @@ class Entry:
         registered: Its job.
         run: The run; its attempt is the one that executes, or the next one.
         rank: Tells who comes first among those that wait for one concurrency key.
+        is_active: Whether it has been started, and is not at its end; it may wait between two attempts.
         again_at: When its next attempt is due, on the clock's monotonic scale; None if it does not wait
             for one.
     """
@@ -30,20 +31,13 @@ class Entry:
     registered: RegisteredJob
     run: Run
     rank: tuple[int, str, int]
+    is_active: bool
     again_at: float | None = None
 
     @property
     def ignores_pauses(self) -> bool:
         """Whether it was asked for by hand."""
         return self.run.trigger is Trigger.MANUAL
-
-
-class _Lane:
-    __slots__ = ("active", "waiting")
-
-    def __init__(self) -> None:
-        self.active: dict[str, Entry] = {}
-        self.waiting: list[Entry] = []
 
 
 class Lanes:
@@ -53,7 +47,7 @@ class Lanes:
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, list[Entry]] = {}  # of each job: the active ones in the order of their starts
         self._pending: set[str] = set()
         self._busy: dict[str, str] = {}
         self._admitted = 0
@@ -65,10 +59,10 @@ class Lanes:
         is_group_busy = registered.job.concurrency_key is not None and not self._is_free(registered)
         if lane is None:
             return Standing(is_group_busy=True) if is_group_busy else IDLE
-        waiting = [entry.run for entry in lane.waiting if entry.run.trigger is not Trigger.BACKFILL]
-        active = [entry.run for entry in lane.active.values()]
+        active = [entry.run for entry in lane if entry.is_active]
+        waiting = [entry.run for entry in _waiting(lane) if entry.run.trigger is not Trigger.BACKFILL]
         return Standing(
-            tuple(lane.active),
+            tuple(run.run_id for run in active),
             tuple(run.run_id for run in waiting),
             tuple(run.run_id for run in waiting if run.trigger is Trigger.SCHEDULE),
             any(run.trigger in _PAST for run in waiting) or any(run.trigger in _NOT_ITS_OWN for run in active),
@@ -86,29 +80,23 @@ class Lanes:
 
     def find(self, run_id: str, job_key: str) -> Entry | None:
         """Return the entry of a run that is under way; None if it is not."""
-        lane = self._lanes.get(job_key)
-        if lane is None:
-            return None
-        return lane.active.get(run_id) or next((entry for entry in lane.waiting if entry.run.run_id == run_id), None)
+        return next((entry for entry in self._lanes.get(job_key, ()) if entry.run.run_id == run_id), None)
 
     def entries(self) -> Iterator[Entry]:
         """Yield everything that is under way."""
         for lane in list(self._lanes.values()):
-            yield from list(lane.active.values())
-            yield from list(lane.waiting)
+            yield from list(lane)
 
     def start(self, registered: RegisteredJob, run: Run) -> Entry:
         """Admit a run that executes from now on."""
-        entry = self._entry(registered, run)
-        self._lane(registered).active[run.run_id] = entry
+        entry = self._admit(registered, run, is_active=True)
         if registered.job.concurrency_key is not None:
             self._busy[registered.job.concurrency_key] = run.run_id
         return entry
 
     def wait(self, registered: RegisteredJob, run: Run) -> Entry:
         """Admit a run that waits for its turn."""
-        entry = self._entry(registered, run)
-        self._lane(registered).waiting.append(entry)
+        entry = self._admit(registered, run, is_active=False)
         self._pending.add(registered.job.key)
         return entry
 
@@ -124,10 +112,10 @@ class Lanes:
         lane = self._lanes.get(job_key)
         if lane is None:
             return
-        if lane.active.pop(entry.run.run_id, None) is None and entry in lane.waiting:
-            lane.waiting.remove(entry)
+        if entry in lane:
+            lane.remove(entry)
         self._free_group(entry)
-        if not lane.active and not lane.waiting:
+        if not lane:
             del self._lanes[job_key]
             self._pending.discard(job_key)
 
@@ -157,7 +145,7 @@ class Lanes:
         due = [
             entry.again_at
             for key in self._pending
-            for entry in self._lanes[key].active.values()
+            for entry in self._lanes[key]
             if entry.again_at is not None and entry.again_at > now
         ]
         return min(due) - now if due else None
@@ -165,16 +153,17 @@ class Lanes:
     def _next(self, job_key: str, now: float, paused: Collection[str]) -> list[Entry]:
         """Return the entries of a job that may start as far as that job is concerned."""
         lane = self._lanes[job_key]
-        entries = [entry for entry in lane.active.values() if entry.again_at is not None and entry.again_at <= now]
-        waiting = sorted(lane.waiting, key=_is_backfill)
+        entries = [entry for entry in lane if entry.again_at is not None and entry.again_at <= now]
+        active = [entry for entry in lane if entry.is_active]
+        waiting = sorted(_waiting(lane), key=_is_backfill)
         if job_key in paused:
             entries = [entry for entry in entries if entry.ignores_pauses]
             waiting = [entry for entry in waiting if entry.ignores_pauses]
-        if not lane.active:
+        if not active:
             entries += waiting[:1]
         elif waiting and waiting[0].registered.job.overlap is Overlap.ALLOW:
             past = [entry for entry in waiting if entry.run.trigger in _NOT_ITS_OWN]
-            if not any(entry.run.trigger in _NOT_ITS_OWN for entry in lane.active.values()):
+            if not any(entry.run.trigger in _NOT_ITS_OWN for entry in active):
                 entries += past[:1]  # one after another, but beside the others
             entries += [entry for entry in waiting if entry not in past]
         return entries
@@ -183,23 +172,25 @@ class Lanes:
         job = entry.registered.job
         lane = self._lanes[job.key]
         entry.again_at = None
-        if entry.run.run_id not in lane.active:
-            lane.waiting.remove(entry)
-            lane.active[entry.run.run_id] = entry
-        if not lane.waiting and all(other.again_at is None for other in lane.active.values()):
+        if not entry.is_active:
+            entry.is_active = True
+            lane.remove(entry)
+            lane.append(entry)
+        if all(other.is_active and other.again_at is None for other in lane):
             self._pending.discard(job.key)
         if job.concurrency_key is not None:
             self._busy[job.concurrency_key] = entry.run.run_id
 
-    def _entry(self, registered: RegisteredJob, run: Run) -> Entry:
+    def _admit(self, registered: RegisteredJob, run: Run, *, is_active: bool) -> Entry:
         self._admitted += 1
-        return Entry(registered, run, (self._tick, registered.job.key, self._admitted))
-
-    def _lane(self, registered: RegisteredJob) -> _Lane:
-        lane = self._lanes.get(registered.job.key)
+        job_key = registered.job.key
+        entry = Entry(registered, run, (self._tick, job_key, self._admitted), is_active)
+        lane = self._lanes.get(job_key)
         if lane is None:
-            lane = self._lanes[registered.job.key] = _Lane()
-        return lane
+            self._lanes[job_key] = [entry]
+        else:
+            lane.append(entry)
+        return entry
 
     def _is_free(self, registered: RegisteredJob) -> bool:
         group = registered.job.concurrency_key
@@ -209,6 +200,10 @@ class Lanes:
         group = entry.registered.job.concurrency_key
         if group is not None and self._busy.get(group) == entry.run.run_id:
             del self._busy[group]
+
+
+def _waiting(lane: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in lane if not entry.is_active]
 
 
 def _is_backfill(entry: Entry) -> bool:

@@ -27,7 +27,7 @@ class RunStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether the run has come to an end."""
-        return self not in {RunStatus.QUEUED, RunStatus.RUNNING}
+        return self is not RunStatus.RUNNING and self is not RunStatus.QUEUED
 
 
 class Trigger(StrEnum):
@@ -42,7 +42,7 @@ class Trigger(StrEnum):
     @property
     def consumes_fire_time(self) -> bool:
         """Whether at most one run with such a trigger exists for one fire key."""
-        return self in {Trigger.SCHEDULE, Trigger.CATCH_UP, Trigger.RERUN}
+        return self is not Trigger.MANUAL and self is not Trigger.BACKFILL
 
 
 class GapReason(StrEnum):

@@ -135,8 +135,9 @@ class Histories:
         return history
 
     def _are_taken(self, history: _History, runs: Sequence[Run]) -> bool:
-        if any(run.fire_key in history.fire_keys or run.run_id in self._runs for run in runs):
-            return True
+        for run in runs:
+            if run.fire_key in history.fire_keys or run.run_id in self._runs:
+                return True
         if len(runs) == 1:
             return False
         return not len({run.fire_key for run in runs}) == len({run.run_id for run in runs}) == len(runs)

@@ -103,7 +103,8 @@ class MemoryStore:
     def decide(self, decisions: Sequence[Decision]) -> Sequence[bool]:
         """See `Store.decide`."""
         check_decisions(decisions)
-        with self._open():
+        with self._lock:
+            self._refuse_if_closed()
             self._jobs.refuse_undeclared(decision.job_key for decision in decisions)
             return [self._record(decision) for decision in decisions]
 
@@ -149,7 +150,8 @@ class MemoryStore:
         """See `Store.finish`; *then* is called at once."""
         check_outcome(run_id, outcome)
         try:
-            with self._open():
+            with self._lock:
+                self._refuse_if_closed()
                 is_recorded = self._histories.finish(run_id, attempt, outcome, again=again, log=log)
         except StoreError as error:
             then(error, False)
@@ -339,9 +341,12 @@ class MemoryStore:
     @contextmanager
     def _open(self) -> Iterator[None]:
         with self._lock:
-            if self._is_closed:
-                raise StoreError(PATH, "is closed; make another one")
+            self._refuse_if_closed()
             yield
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise StoreError(PATH, "is closed; make another one")
 
     def _take_over(self, registered: RegisteredJob, taken: Collection[str]) -> None:
         former = self._jobs.take_over(registered, taken)
