@@ -14,6 +14,7 @@ from tests.kills.evidence import Claim, Evidence, Micros
 MOST_LOSSES = 3
 """So many hosts may die of one run before it is left to the operator, and its job paused."""
 
+_AT_LEAST_EVERY = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FireTimes = Mapping[str, Mapping[Micros, str]]
@@ -50,6 +51,11 @@ def record_faults(evidence: Evidence, expected: FireTimes, *, finished_until: Mi
         found += _unanswered(job, claims, evidence, expected[job])
     if finished_until is not None:
         found += _unfinished(evidence.claims, finished_until)
+        found += [
+            f"{job} was decided on up to {key_of(declared.mark)} only"
+            for job, declared in evidence.jobs.items()
+            if declared.mark < finished_until - _AT_LEAST_EVERY
+        ]
     return found
 
 

@@ -87,6 +87,10 @@ def more(*effects: Effect) -> Callable[[Evidence], Evidence]:
         (lambda sound: evolve(sound, claims=[*sound.claims, evolve(FIRST, run_id="r9")]), "2 runs for"),
         (with_claim(2, fire_key="1970-01-01T00:00:00.08Z"), "at 1970-01-01T00:00:00.080000Z"),
         (with_claim(6, fire_time=6 * PERIOD + 1, fire_key="x"), "no fire time"),
+        (
+            lambda sound: evolve(sound, jobs={"steady": Declared(-30 * PERIOD, -20 * PERIOD)}),
+            "was decided on up to 1969",
+        ),
         (with_claim(1, status="running"), "is running after 0 losses"),
         (with_claim(1, status="lost", losses=2), "is lost after 2 losses"),
         (with_claim(2, attempt=1), "after the last that is recorded, 1"),
