@@ -381,12 +381,6 @@ def test_a_limit_of_memory_fails_the_job_and_not_the_host(executor: ProcessExecu
     assert carried_out(executor, "allocate").returned == {"result": 1024 * 1024 * 1024}
 
 
-def test_a_limit_that_is_too_low_to_begin_with_fails_the_job(executor: ProcessExecutor) -> None:
-    work = carried_out(executor, "tell", memory=1024 * 1024)
-
-    assert "MemoryError" in death_of(work)
-
-
 def test_a_thread_that_a_job_leaves_behind_does_not_keep_its_run(
     executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
