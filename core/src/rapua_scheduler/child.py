@@ -6,7 +6,6 @@ two say to each other. Here the job runs in the main thread.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import ctypes
 import errno
@@ -152,7 +151,7 @@ def main() -> None:
         sys.exit("this program is started by a host of rapua-scheduler, which tells it what to run")
     stop = Stop()
     threading.Thread(target=_listen, args=(messages, stop), daemon=True).start()
-    _stop_on_signals(stop)
+    _leave_stopping_to_the_host()
     configure_logging("console", level=logging.ERROR)
     logging.getLogger(_JOB_LOGGER).setLevel(logging.CRITICAL + 1)  # what the job logs is told to the host
 
@@ -245,18 +244,18 @@ def _listen(messages: Iterator[dict[str, Any]], stop: Stop) -> None:
     os.killpg(0, signal.SIGKILL)  # the host is gone
 
 
-def _stop_on_signals(stop: Stop) -> None:
-    """Take a signal that asks to end for a cancellation.
+def _leave_stopping_to_the_host() -> None:
+    """Pay no attention to signals that ask to end: a service that is stopped sends them to all of its processes.
 
-    A service that is stopped sends it to all of its processes at once; it is the host that decides how
-    long a job may take to end.
+    How long the job may take to end, and what is recorded of it, is for the host to decide. What the job
+    starts does not inherit this, as it would with `SIG_IGN`.
     """
-
-    def note(number: int, _: FrameType | None) -> None:  # interrupts this thread, whatever locks it holds
-        _thread.start_new_thread(stop.ask, (f"its process got {signal.Signals(number).name}",))
-
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, note)
+        signal.signal(number, _pay_no_attention)
+
+
+def _pay_no_attention(_: int, __: FrameType | None) -> None:
+    return
 
 
 def _die_with_the_host() -> None:

@@ -553,3 +553,12 @@ def test_observers_that_hang_delay_the_stop_together_not_each(store: MemoryStore
 
     assert time.monotonic() - began < 8
     hang.set()
+
+
+def test_a_job_that_no_process_could_find_fails_with_the_reason(scheduler: Scheduler, store: MemoryStore) -> None:
+    scheduler.add_job("Alone", lambda ctx: None, in_a_moment(), isolation="process")
+    scheduler.start()
+
+    wait_until(lambda: bool(store.runs(statuses={RunStatus.FAILED})), "it has failed")
+
+    assert "an installed plugin brings" in (store.runs(statuses={RunStatus.FAILED})[0].error or "")

@@ -85,6 +85,14 @@ PLUGIN = """
             time.sleep(0.01)
         return {"tidied": True}
 
+    def heed_signals(ctx):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        print(os.getpid(), flush=True)
+        while not ctx.cancelled:
+            time.sleep(0.01)
+        child.terminate()
+        return child.wait()
+
     def print_without_end(ctx):
         while True:
             print("x" * 100)
@@ -322,28 +330,18 @@ def test_a_job_that_ignores_its_cancellation_is_killed_after_the_grace_period(
     assert not exists(pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_asks_the_process_to_end_cancels_the_job(executor: ProcessExecutor, number: int) -> None:
-    work = submitted(executor, "hang")
+def test_signals_that_ask_a_whole_service_to_stop_are_the_host_s_business(executor: ProcessExecutor) -> None:
+    work = submitted(executor, "heed_signals")
     assert work.lined.wait(PATIENCE)
-    tidy = submitted(executor, "wait_to_be_cancelled")
-    assert tidy.lined.wait(PATIENCE)
-    children = [int(pid) for pid in Path(f"/proc/self/task/{thread_of_children()}/children").read_text().split()]
 
-    for pid in children:
-        os.kill(pid, number)
-    tidy.wait()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(int(work.texts[0]), number)
+    assert not work.ended.wait(0.3)
+    work.cancellation.cancel("enough")
+    executor.cancel(work)
+    work.wait()
 
-    assert isinstance(tidy.error, JobCancelled)
-    assert str(tidy.error) == f"its process got {signal.Signals(number).name}"
-    assert exists(int(work.texts[0]))
-    executor.write_off(work)
-
-
-def thread_of_children() -> int:
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "children"]
-    assert thread.native_id is not None
-    return thread.native_id
+    assert work.returned == {"result": -signal.SIGTERM}
 
 
 def test_output_is_bounded_and_comes_as_lines_with_its_end(executor: ProcessExecutor) -> None:

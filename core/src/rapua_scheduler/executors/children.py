@@ -262,14 +262,8 @@ class Children:
 
     def _serve(self) -> None:
         while not self._closed:
-            is_flooded = False
-            for key, _ in self._selector.select(self._patience()):
-                is_flooded |= key.data()
-            while self._posted:
-                self._attempt(self._posted.popleft())
-            self._look_after_all()
-            if is_flooded:  # leave the processor to others for a moment
-                self._clock.wait(self._never, _BREATH)
+            if self._attempt(self._turn) is None:  # whatever is wrong, the others are not to be left alone
+                self._clock.wait(self._never, _LOOK_EVERY)
         for child in self._children:
             child.close()
         self._selector.close()
@@ -277,6 +271,17 @@ class Children:
             self._is_over = True
             os.close(self._bell)
             os.close(self._ring)
+
+    def _turn(self) -> bool:
+        is_flooded = False
+        for key, _ in self._selector.select(self._patience()):
+            is_flooded |= key.data()
+        while self._posted:
+            self._attempt(self._posted.popleft())
+        self._look_after_all()
+        if is_flooded:  # leave the processor to others for a moment
+            self._clock.wait(self._never, _BREATH)
+        return True
 
     def _hush(self) -> bool:
         os.read(self._bell, _PIECE)
