@@ -43,25 +43,25 @@ class Note:
     """Something about an attempt, to be recorded without anybody waiting for it.
 
     Attributes:
-        given: JSON of what is to be recorded, beginning with the run's id and the attempt.
+        given: What is to be recorded, as it goes into JSON, beginning with the run's id and the attempt.
         perform: Records it, and others like it, and returns how many were those of running attempts.
         has_lines: Whether lines of the log are at its end.
     """
 
-    given: str
+    given: Sequence[object]
     perform: Perform
     has_lines: bool
 
 
 def end(run_id: str, attempt: int, outcome: Outcome, log: Sequence[LogLine], *, again: bool) -> Note:
     """Return the note for `Store.finish`."""
-    given = to_json((run_id, attempt, *outcome_fields(outcome), log_fields(log)))
+    given = (run_id, attempt, *outcome_fields(outcome), log_fields(log))
     return Note(given, _end_again if again else _end, bool(log))
 
 
 def progress(run_id: str, attempt: int, done: int | None, total: int | None, log: Sequence[LogLine]) -> Note:
     """Return the note for `Store.report`."""
-    given = to_json((run_id, attempt, done, total, None, None, log_fields(log)))
+    given = (run_id, attempt, done, total, None, None, log_fields(log))
     return Note(given, _report, bool(log))
 
 
@@ -84,7 +84,7 @@ def _alike(notes: Sequence[Note]) -> Iterator[Sequence[Note]]:
 
 
 def _record_all(connection: sqlite3.Connection, notes: Sequence[Note], owner: int) -> bool:
-    given: dict[str, object] = {"notes": f"[{','.join(note.given for note in notes)}]", "owner": owner}
+    given: dict[str, object] = {"notes": to_json([note.given for note in notes]), "owner": owner}
     try:
         with savepoint(connection):
             require(notes[0].perform(connection, given) == len(notes))
