@@ -394,7 +394,7 @@ class Engine:
         batch: list[tuple[JobState, Survey]] = []
         while self._heap and self._heap[0][0] <= now and len(batch) < MOST_CLAIMS:
             at, key, state = heapq.heappop(self._heap)
-            if state.due is None or at != state.due + self._lags.get(key, _NO_LAG):
+            if state.due is None or at != self._start_of(state.due, key):
                 continue  # it is due at another time by now
             job = state.registered.job
             if isinstance(job.next, BuiltInSchedule):
@@ -589,7 +589,12 @@ class Engine:
     def _push(self, state: JobState) -> None:
         if state.due is not None:  # jobs due at one instant go by key
             key = state.registered.job.key
-            heapq.heappush(self._heap, (state.due + self._lags.get(key, _NO_LAG), key, state))
+            heapq.heappush(self._heap, (self._start_of(state.due, key), key, state))
+
+    def _start_of(self, fire_time: datetime, job_key: str) -> datetime:
+        """Return when a job starts that is due at *fire_time*: the same object, unless it lags behind."""
+        job_lag = self._lags.get(job_key)
+        return fire_time if job_lag is None else fire_time + job_lag
 
     def _remember_next(self, next_fire_times: Mapping[str, datetime | None]) -> None:
         if not next_fire_times:
