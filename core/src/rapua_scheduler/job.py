@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
 from attrs import Attribute, field, frozen
@@ -44,6 +45,8 @@ def is_async(function: RunFunction) -> bool:
     """Tell whether calling *function* gives a coroutine."""
     while isinstance(function, partial):
         function = function.func
+    if isinstance(function, (FunctionType, MethodType)):  # as nearly always; asked before each attempt
+        return inspect.iscoroutinefunction(function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(type(function), "__call__", None)  # noqa: B004  an object whose __call__ is async
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 
 from attrs import evolve
@@ -429,6 +429,8 @@ def _age(numbered: _NumberedGap) -> tuple[datetime, int]:
 
 
 def _claimed(run: Run, status: RunStatus, attempt: int) -> Run:
+    if _is_as_claimed(run, status, attempt):  # as nearly always
+        return run
     return Run(
         run.run_id,
         run.job_key,
@@ -439,6 +441,18 @@ def _claimed(run: Run, status: RunStatus, attempt: int) -> Run:
         attempt,
         optional_utc(run.started_at),
         asked_by=storable(run.asked_by),
+    )
+
+
+def _is_as_claimed(run: Run, status: RunStatus, attempt: int) -> bool:
+    """Tell whether a run can be kept as it is: in UTC, and without what it can only have later."""
+    return (
+        run.status is status
+        and run.attempt == attempt
+        and run.fire_time.tzinfo is UTC
+        and (run.started_at is None or run.started_at.tzinfo is UTC)
+        and run.finished_at is run.result is run.error is run.done is run.total is None
+        and not (run.failures or run.losses or run.asked_by)
     )
 
 
