@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parents[2]
 
 
 def kill(folder: Path, *arguments: str) -> str:
     """Run a campaign in a process of its own, which may fork as it has but one thread; return what it says."""
     command = [sys.executable, "-m", "tests.kills", "--folder", str(folder), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode in {0, 1}, done.stderr
     return done.stdout
 
@@ -42,7 +44,7 @@ def test_killed_hosts_do_nothing_twice_and_leave_nothing_without_an_answer(tmp_p
     ("control", "fault"),
     [
         ("in-memory", "nothing of 2"),
-        pytest.param("claims-afterwards", "was run as [", marks=pytest.mark.slow),
+        pytest.param("claims-afterwards", "began, and was never claimed", marks=pytest.mark.slow),
     ],
 )
 def test_the_oracle_finds_fault_with_a_naive_scheduler(tmp_path: Path, control: str, fault: str) -> None:

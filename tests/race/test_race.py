@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parents[2]
 
 
 def race(folder: Path, *arguments: str) -> tuple[int, str]:
     """Race in processes that are forked off one with but one thread; return its status and what it says."""
     command = [sys.executable, "-m", "tests.race", "--folder", str(folder), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.stderr == ""
     return done.returncode, done.stdout
 
