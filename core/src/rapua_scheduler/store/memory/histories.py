@@ -451,7 +451,11 @@ def _is_as_claimed(run: Run, status: RunStatus, attempt: int) -> bool:
         and run.attempt == attempt
         and run.fire_time.tzinfo is UTC
         and (run.started_at is None or run.started_at.tzinfo is UTC)
-        and run.finished_at is run.result is run.error is run.done is run.total is None
+        and run.finished_at is None
+        and run.result is None
+        and run.error is None
+        and run.done is None
+        and run.total is None
         and not (run.failures or run.losses or run.asked_by)
     )
 
