@@ -29,6 +29,7 @@ _FIRST = Month(2026, 11)
 _HEAD_START = timedelta(milliseconds=120)
 _SKIPS = 0.25
 _KNOWN_BEFORE = 0.7
+_IN_A_PROCESS = 0.2
 _ENOUGH_FAULTS = 20
 _HELD_AFTER = timedelta(days=45)
 
@@ -52,6 +53,7 @@ class CalendarCampaign:
         self._site = folder
         self._shift = timedelta(0)
         self._seen: Evidence | None = None
+        self._in_a_process = False
 
     def run(self, kills: int) -> None:
         """Kill so many hosts, or until there are faults enough."""
@@ -63,7 +65,8 @@ class CalendarCampaign:
         self._episode += 1
         self._site = self._folder / f"calendar-{self._episode}"
         self._site.mkdir(parents=True)
-        configure(self._site)
+        self._in_a_process = self._chance.random() < _IN_A_PROCESS
+        configure(self._site, in_a_process=self._in_a_process)
         made = make_site(self._site / SITE, self._chance.getrandbits(32), users=_USERS, zone=ZONE)
         self._seen = None
         found: list[str] = []
@@ -153,7 +156,7 @@ class CalendarCampaign:
 
     def _at_any_moment(self, month: Month) -> list[str]:
         child = self._start(Life(self._site, month, self._shift))
-        time.sleep(self._chance.uniform(0, 0.4))
+        time.sleep(self._chance.uniform(0, 1.0 if self._in_a_process else 0.4))
         return self._kill(child, "at any moment")
 
     def _in_a_row(self, month: Month) -> list[str]:
@@ -196,7 +199,7 @@ class CalendarCampaign:
         self._seen = evidence
         self._report.judged["looks"] += 1
         if is_finished:
-            self._report.judged["months"] += 1
+            self._report.judged["months, the job in a process" if self._in_a_process else "months"] += 1
             if month.instant not in expected and evidence.jobs[JOB].since < month.instant:
                 found.append(f"{month.fire_key} was not decided on")
         return found

@@ -43,6 +43,10 @@ database = "{SITE}"
 [rapua_scheduler.plugins.credit_topup]
 batch_size = 4
 """
+_IN_A_PROCESS = f"""
+[rapua_scheduler.jobs.{JOB}]
+isolation = "process"
+"""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HANGS_AFTER = 300.0
 
@@ -89,9 +93,9 @@ class Life:
     seconds: float = 1.0
 
 
-def configure(folder: Path) -> None:
-    """Write the configuration of a site."""
-    (folder / "rapua-scheduler.toml").write_text(_CONFIGURATION)
+def configure(folder: Path, *, in_a_process: bool) -> None:
+    """Write the configuration of a site, whose job may execute in a process of its own."""
+    (folder / "rapua-scheduler.toml").write_text(_CONFIGURATION + (_IN_A_PROCESS if in_a_process else ""))
 
 
 def live(life: Life) -> int:
