@@ -24,7 +24,7 @@ def race(folder: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("fire_times", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fire_times", [500, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_each_fire_time_is_claimed_by_one_of_eight_processes(tmp_path: Path, fire_times: int) -> None:
     status, said = race(tmp_path, "--fire-times", str(fire_times))
 
