@@ -159,7 +159,13 @@ def with_zones(machine: Machine, name: str, *offsets: tuple[datetime | None, tim
     machine.env["PYTHONTZPATH"] = str(folder.parent)
 
 
-@pytest.mark.parametrize("offset", [PLUS_11, PLUS_13], ids=["midnight comes later", "midnight comes earlier"])
+@pytest.mark.parametrize(
+    "offset",
+    [
+        pytest.param(PLUS_11, id="midnight comes later"),
+        pytest.param(PLUS_13, id="midnight comes earlier", marks=pytest.mark.slow),
+    ],
+)
 def test_fault_18_hosts_with_different_rules_for_a_zone_run_each_date_once(tmp_path: Path, offset: timedelta) -> None:
     since = datetime(2026, 6, 25, tzinfo=UTC)
     machine = Machine(tmp_path, MONTHLY, now=at("2026-06-28T12:30"), timezone="Test/Island")
@@ -218,6 +224,7 @@ def test_fault_20_a_first_start_at_1970_waits_and_then_makes_up_nothing(tmp_path
     assert [entry["status"] for entry in machine.json("history")] == ["succeeded"]
 
 
+@pytest.mark.slow
 def test_fault_20_a_later_start_at_1970_waits_for_the_clock_to_be_set(tmp_path: Path) -> None:
     machine = Machine(tmp_path, MONTHLY, now=at("2026-11-01T12:00"))
     machine.lives()

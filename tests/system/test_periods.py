@@ -98,7 +98,7 @@ def lose_the_period_only(machine: SiteMachine) -> None:
     assert execute(machine.site, "DELETE FROM rapua_scheduler_periods") == 1
 
 
-@pytest.mark.parametrize("lose", [restore_the_site, lose_the_period_only])
+@pytest.mark.parametrize("lose", [restore_the_site, pytest.param(lose_the_period_only, marks=pytest.mark.slow)])
 def test_a_month_that_the_site_has_lost_is_shown_and_topped_up_again(
     machine: SiteMachine, lose: Callable[[SiteMachine], None]
 ) -> None:
@@ -150,7 +150,10 @@ def test_a_month_that_is_complete_though_its_run_was_lost_credits_nobody_again(
     assert machine.run.status is (RunStatus.LOST if if_unfinished == "leave" else RunStatus.SUCCEEDED)
 
 
-@pytest.mark.parametrize("options", [(), ("--catch-up",)], ids=["from now on", "caught up"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), id="from now on", marks=pytest.mark.slow), pytest.param(("--catch-up",), id="caught up")],
+)
 def test_a_store_from_before_the_month_credits_nobody_again(machine: SiteMachine, options: tuple[str, ...]) -> None:
     machine.lives()
     backup = machine.site.with_name("backup.db")

@@ -271,6 +271,7 @@ def test_a_host_that_starts_two_months_later_holds_everything_until_a_release(ma
     assert machine.history("none")[1:] == [(six(2), "missed", 64)]
 
 
+@pytest.mark.slow
 def test_a_host_whose_clock_is_set_right_again_releases_by_itself(machine: Machine) -> None:
     with machine.start() as host:
         machine.wait_until_settled(host)
