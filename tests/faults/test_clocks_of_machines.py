@@ -15,6 +15,8 @@ from tests.faults.clocks import zone_file
 from tests.system.hosts import let_pass, wait_until
 from tests.system.machines import Machine, at, plugin
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 HALF_A_SECOND = timedelta(milliseconds=500)
 
 

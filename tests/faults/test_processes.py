@@ -28,6 +28,8 @@ import pytest
 from rapua_scheduler.run import Run, RunStatus, Trigger
 from tests.system.hosts import HostProcess, Hosts, let_pass, wait_until
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 SOON = 2.0
 GRACE = 5.0
 

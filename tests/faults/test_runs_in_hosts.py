@@ -21,6 +21,8 @@ from rapua_scheduler.run import RunStatus, Trigger
 from tests.faults.hosts import HEALTHY, FaultyHosts
 from tests.system.hosts import wait_until
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 VANDAL = """
     import asyncio, ctypes, locale, logging, os, random, signal, socket, sys, threading, time, warnings
     from rapua_scheduler import Job, every, hookimpl

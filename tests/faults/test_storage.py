@@ -34,6 +34,8 @@ from tests.store.golden.make import history
 from tests.store.test_golden import copy_of, told_then, without_what_came_later
 from tests.system.hosts import HostProcess, Hosts, let_pass, wait_until
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 STORE_FAILED = "Store failed; nothing starts until it works"
 A_WHILE = 1.0
 
@@ -81,7 +83,8 @@ def see_all_made_up(hosts: Hosts, host: HostProcess) -> None:
     assert host.stop() == 0
     hosts.judge()
     with hosts.reading() as store:
-        assert {run.status for run in store.runs()} <= {RunStatus.SUCCEEDED, RunStatus.INTERRUPTED}
+        # one may have been claimed, and not had its turn, when the host was stopped
+        assert {run.status for run in store.runs()} <= {RunStatus.SUCCEEDED, RunStatus.INTERRUPTED, RunStatus.QUEUED}
         assert len(store.runs(statuses=[RunStatus.INTERRUPTED])) <= 1
     assert inspect_store(hosts.state).is_sound
 

@@ -17,6 +17,8 @@ from rapua_scheduler.store.sqlite import SqliteStore
 from tests.core.plugins.packages import Packages
 from tests.system.hosts import PATIENCE, HostProcess, wait_until
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 PLUGIN = """
     import os, time
     from attrs import frozen

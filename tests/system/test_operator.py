@@ -16,6 +16,8 @@ import pytest
 from rapua_scheduler.run import GapReason, RunStatus
 from tests.system.hosts import Hosts, let_pass, wait_until
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 WITHIN = 1.0
 """Seconds in which a host heeds a word, beside what a command takes to start."""
 

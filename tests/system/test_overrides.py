@@ -9,6 +9,8 @@ import pytest
 
 from tests.system.test_command_line import PATIENCE, CommandLine, a_site, command_line  # noqa: F401  fixtures
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 Listed = dict[str, dict[str, object]]
 
 

@@ -16,6 +16,8 @@ from tests.plugins.credit_topup.sites import add_user, execute, snapshot
 from tests.system.hosts import wait_until
 from tests.system.machines import Machine, at
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 BEFORE, AFTER = {"ann": 3, "ben": 10, "cat": 0}, {"ann": 10, "ben": 10, "cat": 25}
 LIMITS = {"ann": 10, "ben": 10, "cat": 25}
 FIRST = "2026-10-31T11:00:01"

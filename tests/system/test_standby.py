@@ -12,6 +12,8 @@ import pytest
 from rapua_scheduler.run import Trigger
 from tests.system.hosts import Hosts, let_pass
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 SOON = 2.0
 
 

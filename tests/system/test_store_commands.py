@@ -15,6 +15,8 @@ import pytest
 from rapua_scheduler.store.maintenance import inspect_store
 from tests.system.hosts import Hosts
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 BROKEN = """
     raise SystemExit("a plugin that was imported")
 """

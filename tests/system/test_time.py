@@ -12,6 +12,8 @@ from rapua_scheduler.run import RunStatus
 from tests.system.hosts import let_pass, wait_until
 from tests.system.machines import Machine, at, plugin
 
+pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
+
 JOBS = plugin(
     [
         '"None", count, daily("06:00"), catch_up="none"',
