@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from rapua_scheduler.executors.port import Work
 from rapua_scheduler.observers import Observers
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import LogLine, Outcome, Run, Trigger
-from rapua_scheduler.runner import RECORD_AGAIN_AFTER, Runner
+from rapua_scheduler.runner import RECORD_AGAIN_AFTER, Attempt, Runner
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.testing import ManualClock
 
@@ -101,6 +102,26 @@ def test_a_run_ends_for_the_engine_when_it_is_recorded_and_released(world: World
 
     assert world.status() is RunStatus.SUCCEEDED
     assert world.ended == ["job"]
+
+
+def test_nothing_of_a_run_that_has_ended_is_left_for_the_garbage_collector(world: World) -> None:
+    def say(ctx: JobContext) -> None:
+        ctx.log.info("said")
+        ctx.progress(1)
+
+    gc.collect()
+    gc.disable()
+    try:
+        work = world.start(job(say))
+        work.begin()
+        work.end(work.call(), None)
+        world.executor.submitted.clear()
+        del work
+        left = [type(each).__name__ for each in gc.get_objects() if isinstance(each, (Attempt, JobContext))]
+    finally:
+        gc.enable()
+
+    assert left == []
 
 
 def test_the_timeout_runs_from_the_begin_of_the_execution_not_from_the_claim(world: World) -> None:
