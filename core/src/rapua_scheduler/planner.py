@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from rapua_scheduler.fire_times import FireTime, Stretch, Survey
 from rapua_scheduler.policy import CatchUp, CatchUpMode, Overlap, Retry
-from rapua_scheduler.run import Decision, Gap, GapReason, Run, RunStatus, Trigger, Window, WindowKind
+from rapua_scheduler.run import Decision, Gap, GapReason, Run, RunStatus, Trigger, Window, WindowKind, fold_gaps
 
 ON_TIME = timedelta(seconds=60)
 """A fire time that is at most this late is run as scheduled."""
@@ -157,7 +157,13 @@ def decide(
                 started_at=started_at if place.status is RunStatus.RUNNING else None,
             )
         )
-    decision = Decision(job_key, answers[-1].last, survey.next, tuple(runs), tuple(_gaps(job_key, answers)))
+    gaps = [
+        Gap(job_key, answer.first, answer.last, answer.count, answer.reason, answer.detail)
+        for answer in answers
+        if answer.fire_time is None
+    ]
+    folded = fold_gaps(None, gaps, [run.fire_time for run in runs])
+    decision = Decision(job_key, answers[-1].last, survey.next, tuple(runs), tuple(folded))
     return Verdict(decision, place.cancels, place.replaces)
 
 
@@ -176,24 +182,6 @@ def piece_by_piece(decision: Decision) -> tuple[Decision, ...]:
     parts.sort(key=lambda part: part[0])
     end = Decision(decision.job_key, decision.mark, decision.next_fire_time)
     return (*(part for _, part in parts), end)
-
-
-def _gaps(job_key: str, answers: Sequence[_Answer]) -> list[Gap]:
-    """Return the gaps of *answers*; those that follow each other and say the same are one."""
-    gaps: list[Gap] = []
-    open_gap: Gap | None = None
-    for answer in answers:
-        if answer.fire_time is not None:
-            open_gap = None
-            continue
-        gap = Gap(job_key, answer.first, answer.last, answer.count, answer.reason, answer.detail)
-        if open_gap is not None and (open_gap.reason, open_gap.detail) == (gap.reason, gap.detail):
-            count = None if open_gap.count is None or gap.count is None else open_gap.count + gap.count
-            gap = evolve(open_gap, last=gap.last, count=count)
-            gaps.pop()
-        gaps.append(gap)
-        open_gap = gap
-    return gaps
 
 
 def _is_one_on_time(survey: Survey, now: datetime) -> bool:

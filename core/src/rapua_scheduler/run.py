@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 Scalar = str | int | float | bool | None
 """What a result may consist of."""
@@ -137,6 +137,35 @@ class Gap:
     count: int | None
     reason: GapReason
     detail: str = ""
+
+
+def fold_gaps(newest: Gap | None, gaps: Iterable[Gap], claimed: Collection[datetime]) -> list[Gap]:
+    """Return gaps of one job with those made one that adjoin and say the same, oldest first.
+
+    Args:
+        newest: The newest that is recorded, if no run was claimed since; it then is the first of those
+            returned, the same object unless it was extended.
+        gaps: Those that come after it, oldest first.
+        claimed: The fire times of the runs that are claimed together with them.
+    """
+    folded = [] if newest is None else [newest]
+    for gap in gaps:
+        if folded and _adjoin(folded[-1], gap, claimed):
+            folded[-1] = _one(folded[-1], gap)
+        else:
+            folded.append(gap)
+    return folded
+
+
+def _adjoin(older: Gap, newer: Gap, claimed: Collection[datetime]) -> bool:
+    if (older.reason, older.detail) != (newer.reason, newer.detail) or newer.first <= older.last:
+        return False
+    return not any(older.last < fire_time < newer.first for fire_time in claimed)
+
+
+def _one(older: Gap, newer: Gap) -> Gap:
+    count = None if older.count is None or newer.count is None else older.count + newer.count
+    return evolve(older, last=newer.last, count=count)
 
 
 @frozen

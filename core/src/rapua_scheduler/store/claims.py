@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
-from rapua_scheduler.run import Decision, Run, RunStatus
+from rapua_scheduler.run import Decision, Run, RunStatus, fold_gaps
 from rapua_scheduler.store.owners import NOBODY
 from rapua_scheduler.store.rows import (
     GAP_COLUMNS,
@@ -21,7 +21,6 @@ from rapua_scheduler.store.rows import (
     to_optional_micros,
     to_run,
 )
-from rapua_scheduler.store.rules import fold_gaps
 from rapua_scheduler.store.statements import UNFINISHED, RefusedError, field, refuse_undeclared, require
 from rapua_scheduler.store.transactions import savepoint
 from rapua_scheduler.store.words import bump

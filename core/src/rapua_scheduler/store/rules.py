@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 from itertools import pairwise
 
 from attrs import evolve
 
-from rapua_scheduler.run import Decision, Gap, LogLine, Outcome, Run, RunStatus
+from rapua_scheduler.run import Decision, LogLine, Outcome, Run, RunStatus
 
 MOST_LINES = 1000
 """Lines that are kept of a run's log."""
@@ -85,35 +85,6 @@ def check_outcome(run_id: str, outcome: Outcome) -> None:
     """
     if not outcome.status.is_final:
         raise ValueError(f"run {run_id} cannot end as {outcome.status}")
-
-
-def fold_gaps(newest: Gap | None, gaps: Iterable[Gap], claimed: Collection[datetime]) -> list[Gap]:
-    """Return gaps of one job with those made one that adjoin and say the same, oldest first.
-
-    Args:
-        newest: The newest that is stored, if no run was claimed since; it then is the first of those
-            returned, the same object unless it was extended.
-        gaps: Those that are to be stored, oldest first.
-        claimed: The fire times of the runs that are claimed together with them.
-    """
-    folded = [] if newest is None else [newest]
-    for gap in gaps:
-        if folded and _adjoin(folded[-1], gap, claimed):
-            folded[-1] = _one(folded[-1], gap)
-        else:
-            folded.append(gap)
-    return folded
-
-
-def _adjoin(older: Gap, newer: Gap, claimed: Collection[datetime]) -> bool:
-    if (older.reason, older.detail) != (newer.reason, newer.detail) or newer.first <= older.last:
-        return False
-    return not any(older.last < fire_time < newer.first for fire_time in claimed)
-
-
-def _one(older: Gap, newer: Gap) -> Gap:
-    count = None if older.count is None or newer.count is None else older.count + newer.count
-    return evolve(older, last=newer.last, count=count)
 
 
 def left_out(count: int, first: LogLine) -> LogLine:

@@ -11,9 +11,9 @@ from itertools import islice
 from attrs import evolve
 
 from rapua_scheduler.errors import StoreError
-from rapua_scheduler.run import Decision, Gap, LogLine, Outcome, PastAttempt, Run, RunStatus, Start, Trigger
+from rapua_scheduler.run import Decision, Gap, LogLine, Outcome, PastAttempt, Run, RunStatus, Start, Trigger, fold_gaps
 from rapua_scheduler.store.memory.instants import optional_utc, utc
-from rapua_scheduler.store.rules import MOST_LINES, MOST_LOGGED, fold_gaps, left_out
+from rapua_scheduler.store.rules import MOST_LINES, MOST_LOGGED, left_out
 from rapua_scheduler.store.texts import storable, storable_error, storable_line
 
 PATH = "in memory"
