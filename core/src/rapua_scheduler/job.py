@@ -6,15 +6,14 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from types import FunctionType, MethodType
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import Attribute, field, frozen
 
 from rapua_scheduler.errors import InvalidJobError
-from rapua_scheduler.policy import CatchUp, CatchUpMode, IfUnfinished, Isolation, Overlap, Retry, parse_duration
+from rapua_scheduler.policy import CatchUp, CatchUpMode, IfUnfinished, Isolation, Overlap, Retry, choice, parse_duration
 from rapua_scheduler.schedules import BuiltInSchedule
 
 RunFunction = Callable[[Any], object]
@@ -31,7 +30,6 @@ IsDoneFunction = Callable[[datetime], bool | None]
 
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
-_E = TypeVar("_E", bound=StrEnum)
 _CATCH_UP = {mode.value: CatchUp(mode) for mode in CatchUpMode}
 _RETRY_NEVER = Retry()
 
@@ -107,33 +105,20 @@ def _first_line_of_docstring(run: RunFunction) -> str:
     return lines[0].strip() if lines else ""
 
 
-def _choice(field: str, kind: type[_E], value: _E | str) -> _E:
-    try:
-        return kind(value)
-    except ValueError:
-        choices = ", ".join(f'"{member}"' for member in kind)
-        raise InvalidJobError(field, f"{value!r} is none of {choices}") from None
-
-
 def _overlap(value: Overlap | str) -> Overlap:
-    return _choice("overlap", Overlap, value)
+    return choice("overlap", Overlap, value)
 
 
 def _isolation(value: Isolation | str) -> Isolation:
-    return _choice("isolation", Isolation, value)
+    return choice("isolation", Isolation, value)
 
 
 def _if_unfinished(value: IfUnfinished | str) -> IfUnfinished:
-    return _choice("if_unfinished", IfUnfinished, value)
+    return choice("if_unfinished", IfUnfinished, value)
 
 
 def _catch_up(value: CatchUp | str) -> CatchUp:
-    if isinstance(value, CatchUp):
-        return value
-    try:
-        return _CATCH_UP[value]
-    except (KeyError, TypeError):
-        raise InvalidJobError("catch_up", f'{value!r} is none of "none", "latest", "all"') from None
+    return value if isinstance(value, CatchUp) else _CATCH_UP[choice("catch_up", CatchUpMode, value)]
 
 
 def _retry(value: Retry | int) -> Retry:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from attrs import field, frozen
 
 from rapua_scheduler.errors import InvalidJobError
 
+_E = TypeVar("_E", bound=StrEnum)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 
@@ -44,12 +46,21 @@ def _longer_than_zero(_: object, attribute: object, value: timedelta | None) -> 
         raise InvalidJobError(name, f"must be longer than zero, not {value}")
 
 
-def _mode(value: CatchUpMode | str) -> CatchUpMode:
+def choice(field: str, kind: type[_E], value: _E | str) -> _E:
+    """Return the member of *kind* that *value* is, or is written as.
+
+    Raises:
+        InvalidJobError: It is none of them; names the field of the job, and the members.
+    """
     try:
-        return CatchUpMode(value)
+        return kind(value)
     except ValueError:
-        choices = ", ".join(f'"{mode}"' for mode in CatchUpMode)
-        raise InvalidJobError("catch_up", f"{value!r} is none of {choices}") from None
+        choices = ", ".join(f'"{member}"' for member in kind)
+        raise InvalidJobError(field, f"{value!r} is none of {choices}") from None
+
+
+def _mode(value: CatchUpMode | str) -> CatchUpMode:
+    return choice("catch_up", CatchUpMode, value)
 
 
 class CatchUpMode(StrEnum):
