@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from attrs import evolve
@@ -60,17 +60,18 @@ class Dispatcher:
         if verdict.cancels or verdict.replaces:
             self._make_room(verdict.cancels, verdict.replaces, verdict.decision.runs[-1].run_id)
 
-    def take_queued(self, jobs: Mapping[str, RegisteredJob]) -> None:
+    def take_queued(self, find_job: Callable[[str], RegisteredJob | None]) -> None:
         """Take the queued runs that are nobody's, or were left by a host that is gone.
 
         Args:
-            jobs: The jobs that may run; what is queued for another one waits until it is adopted.
+            find_job: Gives the job of a key, if it may run; what is queued for another one waits until that
+                is adopted.
 
         Raises:
             StoreError: They could not be taken.
         """
         for run in self._store.take_queued():
-            registered = jobs.get(run.job_key)
+            registered = find_job(run.job_key)
             if registered is None:
                 self._orphans.setdefault(run.job_key, []).append(run)
             else:

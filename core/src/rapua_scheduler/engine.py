@@ -211,7 +211,7 @@ class Engine:
         if isinstance(job.next, BuiltInSchedule):
             try:
                 if job.jitter is not None:
-                    self._lags[job.key] = lag(registered, since, self._zone)
+                    self._lags[job.key] = lag(job.key, job.next, job.jitter, since, self._zone)
                 state.due = found[job.key] = self._first_undecided(job.next, known, since)
             except Exception as error:  # a subclass of somebody's own
                 self._set_aside(state, _broken(error))
@@ -361,13 +361,13 @@ class Engine:
         while self._not_taken_over:
             self._take_over.take_over(self._not_taken_over[0])
             self._not_taken_over.popleft()
-        self._dispatcher.take_queued(self._running_jobs())
+        self._dispatcher.take_queued(self._find_job)
 
     def _heed(self) -> None:
         """Do what operators have said since it was last looked."""
         self._read_controls()
         if not self._not_taken_over:
-            self._dispatcher.take_queued(self._running_jobs())
+            self._dispatcher.take_queued(self._find_job)
         for run_id, by in self._store.cancel_requests().items():
             self._dispatcher.cancel(run_id, f"cancelled by {by}")
 
@@ -384,8 +384,10 @@ class Engine:
                 state.question = self._lookahead.ask_next(state.registered, mark)
         self._latest_mark = max((state.mark for state in self._states.values()), default=None)
 
-    def _running_jobs(self) -> Mapping[str, RegisteredJob]:
-        return {key: state.registered for key, state in self._states.items() if state.registered.job.run is not _never}
+    def _find_job(self, job_key: str) -> RegisteredJob | None:
+        """Return a job; None if it, or its plugin, is not there."""
+        state = self._states.get(job_key)
+        return None if state is None or state.registered.job.run is _never else state.registered
 
     # -- fire times come
 

@@ -54,23 +54,22 @@ class Former:
     until: datetime
 
 
-def lag(registered: RegisteredJob, after: datetime, zone: tzinfo) -> timedelta:
+def lag(job_key: str, schedule: BuiltInSchedule, jitter: timedelta, after: datetime, zone: tzinfo) -> timedelta:
     """Return by how much a job starts later than its fire times.
 
     Args:
-        registered: The job.
+        job_key: The job.
+        schedule: Its schedule.
+        jitter: The longest delay that it allows.
         after: An instant in UTC; fire times after it tell how close together they are.
-        zone: The zone that its schedule is asked in.
+        zone: The zone that it is asked in.
     """
-    job = registered.job
-    if job.jitter is None:
-        return timedelta(0)
     gaps: list[timedelta] = []
-    previous = first_after(job.next, after, zone)
+    previous = first_after(schedule, after, zone)
     while previous is not None and len(gaps) < _FIRE_TIMES_LOOKED_AT:
-        following = first_after(job.next, previous, zone)
+        following = first_after(schedule, previous, zone)
         if following is None:
             break
         gaps.append(following - previous)
         previous = following
-    return lag_of(job.key, job.jitter, min(gaps, default=None))
+    return lag_of(job_key, jitter, min(gaps, default=None))
