@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, absence
 from rapua_scheduler.process_state import LOOK_EVERY, ProcessState
 from rapua_scheduler.run import WindowKind
 from rapua_scheduler.scheduler import Scheduler
+from rapua_scheduler.store.port import StoredJob
 from rapua_scheduler.store.sqlite import SqliteStore
 
 _STANDBY_LOOKS_EVERY = 0.5
@@ -108,9 +109,11 @@ class Host:
             loaded = load_plugins(self._config, KnownProviders.from_stored(store.jobs()), safe_mode=self._safe_mode)
             self._after_loading()
             self._check_required(loaded)
-            absent = absences(store.jobs(), loaded)
-            store.set_absent(absent, self._clock.now())
-            self._serve(store, loaded, absent)
+            known = store.jobs()
+            not_there = absences(known, loaded)
+            store.set_absent(not_there, self._clock.now())
+            absent = {key for key, (kind, _) in not_there.items() if kind is WindowKind.ABSENT}
+            self._serve(store, loaded, [job for job in known if job.key in absent])
         finally:
             store.close()
 
@@ -137,7 +140,7 @@ class Host:
         if loaded.unmet_requirements and not self._safe_mode:
             raise ConfigurationError(loaded.unmet_requirements)
 
-    def _serve(self, store: SqliteStore, loaded: LoadedPlugins, absent: Mapping[str, tuple[WindowKind, str]]) -> None:
+    def _serve(self, store: SqliteStore, loaded: LoadedPlugins, absent: Iterable[StoredJob]) -> None:
         if self._stop_asked.is_set():
             return
         process_state = ProcessState(self._clock)
@@ -154,7 +157,7 @@ class Host:
             process_state=process_state,
         )
         self._scheduler.add(loaded.registry.values())
-        self._scheduler.add_absent(job for job in store.jobs() if absent.get(job.key, (None,))[0] is WindowKind.ABSENT)
+        self._scheduler.add_absent(absent)
         if not loaded.registry:
             _log.warning("No job to run", hint="see `rapua-scheduler plugins`")
         self._scheduler.start()

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.clock_watch import ClockWatch
+from rapua_scheduler.control.words import manual_run
 from rapua_scheduler.engine import Engine
 from rapua_scheduler.events import Event, HostStarted, HostStopping
 from rapua_scheduler.executors.pools import ExecutorPools
@@ -24,10 +25,8 @@ from rapua_scheduler.observers import Observers
 from rapua_scheduler.outcomes import describe_error, summarize_error
 from rapua_scheduler.process_state import ProcessState
 from rapua_scheduler.registry import RegisteredJob, Registry
-from rapua_scheduler.run import Run, Trigger
 from rapua_scheduler.run_ids import RunIds
 from rapua_scheduler.runner import Runner
-from rapua_scheduler.schedules import instant_key
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import Store, StoredJob
 from rapua_scheduler.store.sqlite import SqliteStore
@@ -178,9 +177,9 @@ class Scheduler:
             UnknownJobError: No job has this key.
             StoreError: It could not be recorded; it will not run.
         """
-        self._registry.find(job_key)
+        registered = self._registry.find(job_key)
         now = self._clock.now()
-        run = Run(self._run_ids.new(now), job_key, now, instant_key(now), Trigger.MANUAL)
+        run = manual_run(registered, None, run_id=self._run_ids.new(now), now=now, zone=self._zone, by="")
         self._store.enqueue([run])
         self._engine.wake()
         return run.run_id
