@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from rapua_scheduler.errors import StoreError
-from rapua_scheduler.store.locks import HOST, is_held, lock_path
+from rapua_scheduler.store.commits import check_complete
+from rapua_scheduler.store.locks import HOST, is_held, lock_path, noted_beside
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.schema import APPLICATION_ID, VERSION, migrate, read_version
 from rapua_scheduler.store.transactions import roll_back
@@ -76,6 +77,28 @@ def open_for_reading(path: Path, *, is_inspected: bool = False) -> sqlite3.Conne
                 "use the host's user",
             ) from error
         return read("ro&immutable=1")
+
+
+def open_complete(path: Path, *, at_one_moment: bool = False) -> sqlite3.Connection:
+    """Open the store at *path* as `open_for_reading` does, if it has not lost its latest changes.
+
+    Args:
+        path: The file.
+        at_one_moment: Whether nothing that is written later is to be seen.
+
+    Raises:
+        StoreError: It is not there, cannot be used as it is, or has lost changes; says what to do.
+    """
+    noted = noted_beside(path)  # before the database, which may be ahead of it, and never behind
+    connection = open_for_reading(path)
+    try:
+        if at_one_moment:
+            connection.execute("BEGIN")
+        check_complete(path, connection, noted)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def open_second(path: Path) -> sqlite3.Connection:

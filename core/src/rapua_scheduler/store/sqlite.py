@@ -26,13 +26,13 @@ from rapua_scheduler.store.attempts import Note
 from rapua_scheduler.store.commits import check_complete
 from rapua_scheduler.store.connections import (
     BUSY_SECONDS,
-    open_for_reading,
+    open_complete,
     open_for_writing,
     open_second,
     resolve,
 )
 from rapua_scheduler.store.guard import Guard
-from rapua_scheduler.store.locks import HOST, LockFile, noted_beside
+from rapua_scheduler.store.locks import HOST, LockFile
 from rapua_scheduler.store.port import StoredJob
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.reads import SqliteReader
@@ -112,13 +112,7 @@ class SqliteStore(SqliteReader):
             StoreError: It is missing or cannot be read; says what to do.
         """
         path = resolve(path)
-        noted = noted_beside(path)
-        with ExitStack() as undo:
-            connection = open_for_reading(path)
-            undo.callback(connection.close)
-            check_complete(path, connection, noted)
-            undo.pop_all()
-        return cls(path, connection, None)
+        return cls(path, open_complete(path), None)
 
     def become_host(self) -> None:
         """See `Store.become_host`."""

@@ -5,15 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 from rapua_scheduler.run import Gap, Run
-from rapua_scheduler.store.commits import check_complete
-from rapua_scheduler.store.connections import open_for_reading, resolve
-from rapua_scheduler.store.locks import noted_beside
+from rapua_scheduler.store.connections import open_complete, resolve
 from rapua_scheduler.store.reads import SqliteReader
 from rapua_scheduler.store.rows import GAP_COLUMNS, RUN_COLUMNS, to_gap, to_micros, to_run
 
@@ -35,14 +32,7 @@ class Snapshot(SqliteReader):
             StoreError: It is missing or cannot be read; says what to do.
         """
         path = resolve(path)
-        noted = noted_beside(path)
-        with ExitStack() as undo:
-            connection = open_for_reading(path)
-            undo.callback(connection.close)
-            connection.execute("BEGIN")
-            check_complete(path, connection, noted)
-            undo.pop_all()
-        return cls(path, connection)
+        return cls(path, open_complete(path, at_one_moment=True))
 
     def each_run(self, since: datetime | None = None) -> Iterator[Run]:
         """Yield runs, oldest claim first.
