@@ -76,6 +76,18 @@ def see_nothing_start(hosts: Hosts, host: HostProcess) -> None:
     assert 1 <= host.log.count(STORE_FAILED) <= 4
 
 
+def see_a_kill_survived(hosts: Hosts) -> None:
+    """Kill a host, and see that the next one goes on from where it was."""
+    with serving(hosts) as host:
+        host.send(signal.SIGKILL)
+        host.end()
+
+    with serving(hosts) as host:
+        hosts.wait_for_effects(len(hosts.effects()) + 5)
+        assert host.stop() == 0
+    hosts.judge()
+
+
 def see_all_made_up(hosts: Hosts, host: HostProcess) -> None:
     """See that the host goes on by itself, and that nothing was lost, left out or repeated."""
     hosts.wait_for_effects(len(hosts.effects()) + 12)
@@ -421,14 +433,7 @@ def test_fault_87_a_store_without_its_wal_is_refused_until_somebody_answers_for_
 
 
 def test_fault_87_a_store_with_its_wal_goes_on_after_a_kill(hosts: Hosts) -> None:
-    with serving(hosts) as host:
-        host.send(signal.SIGKILL)
-        host.end()
-
-    with serving(hosts) as host:
-        hosts.wait_for_effects(len(hosts.effects()) + 5)
-        assert host.stop() == 0
-    hosts.judge()
+    see_a_kill_survived(hosts)
 
 
 # -- 88: locked by somebody else
@@ -598,14 +603,7 @@ def test_fault_94_of_hosts_that_start_at_once_one_runs(hosts: Hosts) -> None:
 
 
 def test_fault_94_the_lock_of_a_killed_host_is_free_at_once(hosts: Hosts) -> None:
-    with serving(hosts) as host:
-        host.send(signal.SIGKILL)
-        host.end()
-
-    with serving(hosts) as host:
-        hosts.wait_for_effects(len(hosts.effects()) + 5)
-        assert host.stop() == 0
-    hosts.judge()
+    see_a_kill_survived(hosts)
 
 
 # -- 95: not durable
