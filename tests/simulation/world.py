@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo
 from attrs import define, frozen
 
 from rapua_scheduler import CatchUp, Job, JobContext, Retry, Run, Trigger, cron, daily, every, monthly, weekly
+from rapua_scheduler.fire_times import part_until
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import WindowKind
 from rapua_scheduler.schedules import BuiltInSchedule
@@ -261,6 +263,7 @@ class World:
                         self._resumes,
                         self._plugin_goes_or_comes,
                         self._is_away_for_long,
+                        self._clock_was_ahead,
                         self._asks_by_hand,
                     ]
                 )()
@@ -313,8 +316,22 @@ class World:
         self.passes(timedelta(days=self.chance.uniform(30, 70)))
         self.start_host()
         self.passes(timedelta(hours=self.chance.uniform(0, 48)))
+        self._release()
+
+    def _clock_was_ahead(self) -> None:
+        ahead = timedelta(seconds=round(self.chance.choice([3_600, 86_400]) * self.chance.uniform(1, 40)))
+        self.note(f"clock is ahead by {ahead}")
+        self.clock.step(ahead)
+        self.passes(timedelta(hours=self.chance.uniform(0, 48)))
+        self.clock.step(-ahead)
+        if self.chance.random() < 0.5:
+            self.passes(timedelta(hours=self.chance.uniform(0, 48)))
+        self._release()
+
+    def _release(self) -> None:
+        self.note("released")
         with self._deadly():
-            self._inner.release(self.clock.now())
+            self._inner.release(self.clock.now(), part_until=partial(part_until, zone=self.zone))
 
     def _asks_by_hand(self) -> None:
         key = self.chance.choice(list(self.lines))

@@ -259,6 +259,7 @@ class Agreement(RuleBasedStateMachine):
     @rule(at_=instants, key=st.none() | keys)
     def release(self, at_: datetime, key: str | None) -> None:
         self.both(lambda store: list(store.release(at_, key)))
+        self.both(lambda store: store.claims_ahead())
 
     @rule(
         jobs=st.dictionaries(keys, st.tuples(st.sampled_from([WindowKind.ABSENT, WindowKind.FAILED]), texts)),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from rapua_scheduler.fire_times import PLAIN, Circumstances
 from rapua_scheduler.run import Window, WindowKind
 from rapua_scheduler.store.port import Store
 
 
 class Controls:
-    """The windows of all jobs, read again whenever the store says that there is news.
+    """What fire times may meet with, of all jobs, read again whenever the store says that there is news.
 
     Belongs to the timing thread.
 
@@ -23,6 +24,7 @@ class Controls:
         self._store = store
         self._word: int | None = None
         self._windows: Mapping[str, list[Window]] = {}
+        self._claimed: Mapping[str, tuple[datetime, ...]] = {}
         self.paused: frozenset[str] = frozenset()
         self.is_held = False
 
@@ -48,6 +50,7 @@ class Controls:
         for window in self._store.windows(since=since):
             windows.setdefault(window.job_key, []).append(window)
         self._windows = windows
+        self._claimed = {key: tuple(claimed) for key, claimed in self._store.claims_ahead().items()}
         self.paused = frozenset(
             window.job_key
             for of_job in windows.values()
@@ -57,8 +60,9 @@ class Controls:
         self.is_held = any(window.until is None for window in windows.get("", ()))
         self._word = word
 
-    def windows_of(self, job_key: str) -> tuple[Window, ...]:
-        """Return the windows that decide what becomes of a job's fire times."""
-        if not self._windows:
-            return ()
-        return (*self._windows.get(job_key, ()), *self._windows.get("", ()))
+    def circumstances_of(self, job_key: str) -> Circumstances:
+        """Return what a job's fire times may meet with."""
+        if not self._windows and not self._claimed:
+            return PLAIN
+        windows = (*self._windows.get(job_key, ()), *self._windows.get("", ()))
+        return Circumstances(windows, self._claimed.get(job_key, ()))

@@ -289,7 +289,7 @@ class Engine:
             if answer.error is not None:
                 broken.append((state, answer.error))
                 if state.due is not None:  # its fire time has come; what comes after is not known
-                    surveyed.append((state, only(state.due, self._controls.windows_of(answer.job_key))))
+                    surveyed.append((state, only(state.due, self._controls.circumstances_of(answer.job_key))))
             elif answer.survey is not None:
                 state.failures = 0
                 surveyed.append((state, answer.survey))
@@ -409,10 +409,10 @@ class Engine:
                     state.due,
                     now,
                     keep=kept_by(job.catch_up),
-                    windows=self._controls.windows_of(key),
+                    circumstances=self._controls.circumstances_of(key),
                 )
             else:
-                batch.append((state, only(state.due, self._controls.windows_of(key))))
+                batch.append((state, only(state.due, self._controls.circumstances_of(key))))
         if not self._carry_out(batch, now):
             return self._seconds_to_rest()
         longest = min(self._longest_wait, self._look_every)
@@ -423,33 +423,34 @@ class Engine:
 
     def _surveyed(self, state: JobState, due: datetime, now: datetime) -> Survey:
         job = state.registered.job
-        windows = self._controls.windows_of(job.key)
+        circumstances = self._controls.circumstances_of(job.key)
         keep = kept_by(job.catch_up)
         now -= self._lags.get(job.key, _NO_LAG)
         former = self._formers.get(job.key)
         try:
             if former is None:
-                return survey(job.next, due, now, self._zone, keep=keep, windows=windows)
+                return survey(job.next, due, now, self._zone, keep=keep, circumstances=circumstances)
             before = self._former_part(state, now)
             first = first_after(job.next, former.until, self._zone)
             if first is None or first > now:
                 return evolve(before, next=first)
-            since = survey(job.next, first, now, self._zone, keep=keep, windows=windows)
+            since = survey(job.next, first, now, self._zone, keep=keep, circumstances=circumstances)
             return evolve(since, stretches=(*before.stretches, *since.stretches))
         except Exception as error:  # a subclass of somebody's own
             self._set_aside(state, _broken(error))
-            return only(due, windows)
+            return only(due, circumstances)
 
     def _former_part(self, state: JobState, now: datetime) -> Survey:
         """Return the survey of the fire times that a job had by its former schedule."""
         job = state.registered.job
         former = self._formers[job.key]
-        windows = self._controls.windows_of(job.key)
+        circumstances = self._controls.circumstances_of(job.key)
         if former.schedule is None:
-            return only(former.pending, windows)
+            return only(former.pending, circumstances)
         until = min(now, former.until)
         keep = kept_by(job.catch_up)
-        return evolve(survey(former.schedule, former.pending, until, self._zone, keep=keep, windows=windows), next=None)
+        found = survey(former.schedule, former.pending, until, self._zone, keep=keep, circumstances=circumstances)
+        return evolve(found, next=None)
 
     def _carry_out(self, batch: Sequence[tuple[JobState, Survey]], now: datetime) -> bool:
         if not batch:

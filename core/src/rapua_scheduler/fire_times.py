@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from rapua_scheduler.errors import BrokenNextError
-from rapua_scheduler.run import Window, WindowKind
-from rapua_scheduler.schedules import BuiltInSchedule, instant_key
+from rapua_scheduler.run import Gap, Window, WindowKind
+from rapua_scheduler.schedules import BuiltInSchedule, from_fingerprint, instant_key
 from rapua_scheduler.schedules.base import LATEST
 
 MOST_CALLS = 10_000
@@ -36,6 +37,45 @@ class FireTime:
 
 
 @frozen
+class Circumstances:
+    """What a job's fire times may meet with.
+
+    Attributes:
+        windows: The windows of the job, and of all jobs.
+        claimed: Its fire times later than its mark that are claimed already, as after a release; in UTC,
+            oldest first.
+    """
+
+    windows: tuple[Window, ...] = ()
+    claimed: tuple[datetime, ...] = ()
+
+    def cuts(self, after: datetime, until: datetime) -> list[datetime]:
+        """Return where they change between two instants, oldest first."""
+        if not self.windows and not self.claimed:
+            return []
+        claimed = self.claimed[bisect_left(self.claimed, after) : bisect_right(self.claimed, until)]
+        edges = {edge for window in self.windows for edge in (window.since, window.until) if edge is not None}
+        edges.update(claimed, (fire_time + _TICK for fire_time in claimed))
+        return sorted(edge for edge in edges if after < edge <= until)
+
+    def window_at(self, instant: datetime) -> Window | None:
+        """Return the window that decides what becomes of a fire time; a pause comes before an absence."""
+        for kind in _FIRST_OF_ALL:
+            for window in self.windows:
+                if window.kind is kind and window.covers(instant):
+                    return window
+        return None
+
+    def is_claimed(self, instant: datetime) -> bool:
+        """Tell whether a fire time has its run already."""
+        return bool(self.claimed) and instant in self.claimed[bisect_left(self.claimed, instant) :][:1]
+
+
+PLAIN = Circumstances()
+"""Nothing in the way of any fire time."""
+
+
+@frozen
 class Stretch:
     """Fire times in a row that have come under the same circumstances; at least one.
 
@@ -46,6 +86,7 @@ class Stretch:
         earlier: How many are not among those kept; None if they were too many to count.
         window: The window that they lie in, if one; never a `failed` one, which decides nothing.
         until: Where the stretch ends, in UTC, if its newest fire times were not found.
+        is_claimed: Whether it is a single fire time that has its run already.
     """
 
     first: datetime
@@ -54,6 +95,12 @@ class Stretch:
     earlier: int | None = 0
     window: Window | None = None
     until: datetime | None = None
+    is_claimed: bool = False
+
+    @property
+    def end(self) -> datetime:
+        """Its newest fire time, or where it ends if that was not found."""
+        return self.kept[-1].at if self.kept else self.until or self.first
 
 
 @frozen
@@ -157,7 +204,7 @@ def survey(
     zone: tzinfo,
     *,
     keep: int = 1,
-    windows: Iterable[Window] = (),
+    circumstances: Circumstances = PLAIN,
     enough: Callable[[], bool] = lambda: False,
 ) -> Survey:
     """Look at the fire times from *due* up to *now*, and at the one after.
@@ -170,7 +217,7 @@ def survey(
         now: The current time, in UTC.
         zone: The zone that the function is asked in.
         keep: How many of the newest fire times to keep of each stretch.
-        windows: The windows of the job.
+        circumstances: What the fire times may meet with.
         enough: Asked between two steps whether to give up counting.
 
     Raises:
@@ -178,32 +225,37 @@ def survey(
     """
     if due > now:
         return Survey((), due)
-    windows = tuple(windows)
     following = first_after(next_function, due, zone)
     is_too_fast = following is not None and following - due < SHORTEST
     if following is None or following > now:
-        return Survey((_lone(next_function, due, zone, windows),), following, is_too_fast)
+        return Survey((_lone(next_function, due, zone, circumstances),), following, is_too_fast)
     if isinstance(next_function, BuiltInSchedule):
-        return _jumped(next_function, due, now, zone, keep, windows)
-    return _stepped(next_function, due, following, now, zone, keep, windows, enough)
+        return _jumped(next_function, due, now, zone, keep, circumstances)
+    return _stepped(next_function, due, following, now, zone, keep, circumstances, enough)
 
 
-def only(due: datetime, windows: Iterable[Window] = ()) -> Survey:
+def only(due: datetime, circumstances: Circumstances = PLAIN) -> Survey:
     """Return the survey of a single fire time, of which it is not known what comes after."""
-    return Survey((Stretch(due, (FireTime(due, instant_key(due)),), window=_window_at(due, tuple(windows))),), None)
+    return Survey((_one(FireTime(due, instant_key(due)), circumstances),), None)
 
 
-def _lone(next_function: Callable[..., object], due: datetime, zone: tzinfo, windows: Sequence[Window]) -> Stretch:
-    window = _window_at(due, windows) if windows else None
-    return Stretch(due, (FireTime(due, fire_key(next_function, due, zone)),), window=window)
+def _lone(next_function: Callable[..., object], due: datetime, zone: tzinfo, circumstances: Circumstances) -> Stretch:
+    return _one(FireTime(due, fire_key(next_function, due, zone)), circumstances)
+
+
+def _one(fire_time: FireTime, circumstances: Circumstances) -> Stretch:
+    if circumstances is PLAIN:
+        return Stretch(fire_time.at, (fire_time,))
+    at = fire_time.at
+    return Stretch(at, (fire_time,), window=circumstances.window_at(at), is_claimed=circumstances.is_claimed(at))
 
 
 def _jumped(
-    schedule: BuiltInSchedule, due: datetime, now: datetime, zone: tzinfo, keep: int, windows: Sequence[Window]
+    schedule: BuiltInSchedule, due: datetime, now: datetime, zone: tzinfo, keep: int, circumstances: Circumstances
 ) -> Survey:
     stretches: list[Stretch] = []
     first: datetime | None = due
-    for end in [*(cut - _TICK for cut in _cuts(windows, due, now)), now]:
+    for end in [*(cut - _TICK for cut in circumstances.cuts(due, now)), now]:
         if first is None or first > end:
             continue
         kept, last_before = _newest(schedule, first, end, zone, keep)
@@ -214,7 +266,8 @@ def _jumped(
                 kept,
                 last_before,
                 0 if last_before is None else _one_more(earlier),
-                _window_at(first, windows) if windows else None,
+                circumstances.window_at(first),
+                is_claimed=circumstances.is_claimed(first),
             )
         )
         first = first_after(schedule, kept[-1].at, zone)
@@ -245,7 +298,7 @@ def _stepped(
     now: datetime,
     zone: tzinfo,
     keep: int,
-    windows: Sequence[Window],
+    circumstances: Circumstances,
     enough: Callable[[], bool],
 ) -> Survey:
     found = [due, following]
@@ -254,17 +307,18 @@ def _stepped(
         found.append(after)
         if len(found) > MOST_CALLS or enough():
             rest = Stretch(after + _TICK, (), None, None, until=now)
-            return Survey((*_cut(found, keep, windows), rest), first_after(next_function, now, zone), is_too_fast=True)
+            stretches = (*_cut(found, keep, circumstances), rest)
+            return Survey(stretches, first_after(next_function, now, zone), is_too_fast=True)
         after = first_after(next_function, after, zone)
     is_too_fast = found[-1] - found[0] < (len(found) - 1) * SHORTEST
-    return Survey(_cut(found, keep, windows), after, is_too_fast)
+    return Survey(_cut(found, keep, circumstances), after, is_too_fast)
 
 
-def _cut(found: Sequence[datetime], keep: int, windows: Sequence[Window]) -> tuple[Stretch, ...]:
+def _cut(found: Sequence[datetime], keep: int, circumstances: Circumstances) -> tuple[Stretch, ...]:
     """Return *found*, fire times oldest first, as stretches."""
     stretches: list[Stretch] = []
     start = 0
-    cuts = [*_cuts(windows, found[0], found[-1]), found[-1] + _TICK]
+    cuts = [*circumstances.cuts(found[0], found[-1]), found[-1] + _TICK]
     for cut in cuts:
         end = start
         while end < len(found) and found[end] < cut:
@@ -273,26 +327,18 @@ def _cut(found: Sequence[datetime], keep: int, windows: Sequence[Window]) -> tup
             begin = max(start, end - keep)
             kept = tuple(FireTime(at, instant_key(at)) for at in found[begin:end])
             last_before = found[begin - 1] if begin > start else None
-            stretches.append(Stretch(found[start], kept, last_before, begin - start, _window_at(found[start], windows)))
+            stretches.append(
+                Stretch(
+                    found[start],
+                    kept,
+                    last_before,
+                    begin - start,
+                    circumstances.window_at(found[start]),
+                    is_claimed=circumstances.is_claimed(found[start]),
+                )
+            )
         start = end
     return tuple(stretches)
-
-
-def _cuts(windows: Sequence[Window], after: datetime, until: datetime) -> list[datetime]:
-    """Return where windows begin and end between two instants, oldest first."""
-    if not windows:
-        return []
-    edges = {edge for window in windows for edge in (window.since, window.until) if edge is not None}
-    return sorted(edge for edge in edges if after < edge <= until)
-
-
-def _window_at(instant: datetime, windows: Sequence[Window]) -> Window | None:
-    """Return the window that decides what becomes of a fire time; a pause comes before an absence."""
-    for kind in _FIRST_OF_ALL:
-        for window in windows:
-            if window.kind is kind and window.covers(instant):
-                return window
-    return None
 
 
 def _in_utc(instant: datetime | None) -> datetime | None:
@@ -309,3 +355,25 @@ def is_fire_time(next_function: Callable[..., object], instant: datetime, zone: 
         return False
     newest = next_function.latest(instant.astimezone(zone))
     return newest is not None and newest.astimezone(UTC) == instant.astimezone(UTC)
+
+
+def part_until(fingerprint: str, gap: Gap, until: datetime, *, zone: tzinfo) -> Gap:
+    """Return the part of a gap up to an instant that it reaches beyond; see `Store.release`.
+
+    Its count is unknown if the schedule of *fingerprint* is not built in, or is not the one of the gap.
+
+    Args:
+        fingerprint: Of the schedule that the job has now.
+        gap: The gap.
+        until: An instant in UTC, not before the first fire time of the gap.
+        zone: The zone that the schedule is asked in.
+    """
+    schedule = from_fingerprint(fingerprint)
+    first = gap.first.astimezone(zone)
+    if schedule is not None and gap.count is not None:
+        further = schedule.count(first, gap.last.astimezone(zone))
+        if further == gap.count - 1 and is_fire_time(schedule, gap.last, zone):
+            newest = _in_utc(schedule.latest(until.astimezone(zone)))
+            if newest is not None and newest >= gap.first:
+                return evolve(gap, last=newest, count=_one_more(schedule.count(first, newest.astimezone(zone))))
+    return evolve(gap, last=until, count=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, tzinfo
 
 from attrs import evolve, frozen
@@ -10,11 +10,10 @@ from attrs import evolve, frozen
 from rapua_scheduler.clock import Clock
 from rapua_scheduler.errors import BrokenNextError
 from rapua_scheduler.executors.port import Executor
-from rapua_scheduler.fire_times import Survey, first_after, first_pending, survey
+from rapua_scheduler.fire_times import Circumstances, Survey, first_after, first_pending, survey
 from rapua_scheduler.job import takes_after
 from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import Window
 
 PATIENCE = 5.0
 """Seconds that a next function, or a survey of many fire times, may take."""
@@ -79,13 +78,13 @@ class Lookahead:
         return self._ask(registered, lambda _: Answer(job.key, next=first_pending(job.next, self._clock.now())))
 
     def ask_survey(
-        self, registered: RegisteredJob, due: datetime, now: datetime, *, keep: int, windows: Sequence[Window]
+        self, registered: RegisteredJob, due: datetime, now: datetime, *, keep: int, circumstances: Circumstances
     ) -> int:
         """Ask for the fire times from *due* up to *now*."""
         job = registered.job
 
         def look(enough: Callable[[], bool]) -> Answer:
-            found = survey(job.next, due, now, self._zone, keep=keep, windows=windows, enough=enough)
+            found = survey(job.next, due, now, self._zone, keep=keep, circumstances=circumstances, enough=enough)
             return Answer(job.key, survey=found)
 
         return self._ask(registered, look)

@@ -162,8 +162,9 @@ def decide(
         for answer in answers
         if answer.fire_time is None
     ]
-    folded = fold_gaps(None, gaps, [run.fire_time for run in runs])
-    decision = Decision(job_key, answers[-1].last, survey.next, tuple(runs), tuple(folded))
+    claimed = [stretch.first for stretch in survey.stretches if stretch.is_claimed]
+    folded = fold_gaps(None, gaps, [*claimed, *(run.fire_time for run in runs)])
+    decision = Decision(job_key, survey.stretches[-1].end, survey.next, tuple(runs), tuple(folded))
     return Verdict(decision, place.cancels, place.replaces)
 
 
@@ -191,6 +192,7 @@ def _is_one_on_time(survey: Survey, now: datetime) -> bool:
         len(survey.stretches) == len(stretch.kept) == 1
         and stretch.last_before is None
         and stretch.window is None
+        and not stretch.is_claimed
         and now - stretch.kept[0].at <= ON_TIME
     )
 
@@ -230,15 +232,16 @@ def _queued(standing: Standing) -> Place:
 
 
 def _answers(stretches: Sequence[Stretch], now: datetime, catch_up: CatchUp) -> Iterator[_Answer]:
-    """Yield what becomes of all fire times, oldest first, before overlap is looked at."""
+    """Yield what becomes of all fire times but those claimed already, oldest first, before overlap is looked at."""
     newest = stretches[-1].kept[-1] if stretches[-1].kept and _may_run(stretches[-1]) else None
     on_time = newest if newest is not None and now - newest.at <= ON_TIME else None
     made_up = _made_up(stretches, now, catch_up, on_time)
     for stretch in stretches:
+        if stretch.is_claimed:
+            continue
         reason, detail = _why_not(stretch.window, catch_up)
         if not stretch.kept:
-            end = stretch.until or now
-            yield _Answer(stretch.first, end, None, reason=GapReason.MISSED, detail="too many to count")
+            yield _Answer(stretch.first, stretch.end, None, reason=GapReason.MISSED, detail="too many to count")
             continue
         if stretch.last_before is not None:
             yield _Answer(stretch.first, stretch.last_before, stretch.earlier, reason=reason, detail=detail)

@@ -139,7 +139,9 @@ class Gap:
     detail: str = ""
 
 
-def fold_gaps(newest: Gap | None, gaps: Iterable[Gap], claimed: Collection[datetime]) -> list[Gap]:
+def fold_gaps(
+    newest: Gap | None, gaps: Iterable[Gap], claimed: Collection[datetime], *, lowered_from: datetime | None = None
+) -> list[Gap]:
     """Return gaps of one job with those made one that adjoin and say the same, oldest first.
 
     Args:
@@ -147,17 +149,20 @@ def fold_gaps(newest: Gap | None, gaps: Iterable[Gap], claimed: Collection[datet
             returned, the same object unless it was extended.
         gaps: Those that come after it, oldest first.
         claimed: The fire times of the runs that are claimed together with them.
+        lowered_from: Up to where there may be other claims between them, as a mark was lowered from there.
     """
     folded = [] if newest is None else [newest]
     for gap in gaps:
-        if folded and _adjoin(folded[-1], gap, claimed):
+        if folded and _adjoin(folded[-1], gap, claimed, lowered_from):
             folded[-1] = _one(folded[-1], gap)
         else:
             folded.append(gap)
     return folded
 
 
-def _adjoin(older: Gap, newer: Gap, claimed: Collection[datetime]) -> bool:
+def _adjoin(older: Gap, newer: Gap, claimed: Collection[datetime], lowered_from: datetime | None) -> bool:
+    if lowered_from is not None and older.last <= lowered_from:
+        return False
     if (older.reason, older.detail) != (newer.reason, newer.detail) or newer.first <= older.last:
         return False
     return not any(older.last < fire_time < newer.first for fire_time in claimed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, Self
@@ -17,6 +18,7 @@ from rapua_scheduler.engine import Engine
 from rapua_scheduler.events import Event, HostStarted, HostStopping
 from rapua_scheduler.executors.pools import ExecutorPools
 from rapua_scheduler.executors.wire import ChildSetup
+from rapua_scheduler.fire_times import part_until
 from rapua_scheduler.housekeeping import Housekeeping, Retention
 from rapua_scheduler.job import Job, NextFunction, RunFunction
 from rapua_scheduler.logs import get_logger
@@ -212,7 +214,7 @@ class Scheduler:
 
     def release(self) -> None:
         """Say that the clock is right, after everything was held because it had jumped ahead."""
-        self._store.release(self._clock.now())
+        self._store.release(self._clock.now(), part_until=partial(part_until, zone=self._zone))
         self._engine.wake()
 
     def start(self) -> None:

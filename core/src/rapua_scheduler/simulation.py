@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from itertools import count
 
 from attrs import evolve, frozen
 
+from rapua_scheduler.fire_times import part_until
 from rapua_scheduler.job import Job
 from rapua_scheduler.policy import Isolation
 from rapua_scheduler.registry import RegisteredJob
@@ -93,7 +95,7 @@ def simulate(
         )
         scheduler.add(stubs)
         if any(window.until is None for window in store.windows()):
-            store.release(clock.now())
+            store.release(clock.now(), part_until=partial(part_until, zone=zone))
             scheduler.heed()
         return scheduler
 

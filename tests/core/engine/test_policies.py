@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from rapua_scheduler import (
     every,
     next_daily,
 )
+from rapua_scheduler.fire_times import part_until
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import WindowKind
 from rapua_scheduler.store.memory import MemoryStore
@@ -578,6 +580,28 @@ def test_a_claim_that_is_held_already_takes_no_fire_time_beside_it_along(site: S
     assert fired == [MIDNIGHT + number * DAY for number in range(1, 14)]
     assert site.store.jobs()[0].mark == fired[-1]
     assert site.store.jobs()[0].next_fire_time == fired[-1] + DAY
+
+
+def test_after_a_release_no_gap_counts_what_had_been_run(site: Site) -> None:
+    site.job("a", every(minutes=10), catch_up="none")
+    site.start()
+    site.passes(HOUR)
+    site.clock.step(2 * HOUR)
+    site.passes(30 * MINUTE)
+    site.clock.step(-2 * HOUR)
+    site.store.release(site.clock.now(), part_until=partial(part_until, zone=UTC))
+    site.stop()
+    site.clock.step(4 * HOUR)
+    site.start()
+    site.passes(HOUR)
+
+    ran = [at for _, at, _, _ in site.started]
+    passed = [
+        MIDNIGHT + number * 10 * MINUTE for number in range(1, int((site.clock.now() - MIDNIGHT) / MINUTE) // 10 + 1)
+    ]
+    in_gaps = [at for gap in site.store.gaps() for at in passed if gap.first <= at <= gap.last]
+    assert sorted(ran + in_gaps) == passed
+    assert sum(gap.count or 0 for gap in site.store.gaps()) == len(in_gaps)
 
 
 # -- schedules that change, keys that change, plugins that come and go

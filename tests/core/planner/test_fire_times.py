@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 
 from rapua_scheduler import cron, daily, every, next_daily, next_first_of_month
 from rapua_scheduler.errors import BrokenNextError
-from rapua_scheduler.fire_times import MOST_CALLS, first_after, first_pending, is_fire_time, survey
-from rapua_scheduler.run import Window, WindowKind
+from rapua_scheduler.fire_times import (
+    MOST_CALLS,
+    Circumstances,
+    first_after,
+    first_pending,
+    is_fire_time,
+    part_until,
+    survey,
+)
+from rapua_scheduler.run import Gap, GapReason, Window, WindowKind
 from rapua_scheduler.schedules import BuiltInSchedule
 
 AUCKLAND = ZoneInfo("Pacific/Auckland")
@@ -64,18 +72,29 @@ def stories(draw: st.DrawFn) -> tuple[datetime, datetime, list[Window]]:
 
 
 @given(
-    story=stories(), schedule=st.sampled_from(SCHEDULES), is_stepped=st.booleans(), keep=st.sampled_from([1, 3, 100])
+    story=stories(),
+    schedule=st.sampled_from(SCHEDULES),
+    is_stepped=st.booleans(),
+    keep=st.sampled_from([1, 3, 100]),
+    data=st.data(),
 )
 def test_a_survey_accounts_for_every_fire_time_and_its_circumstances(
-    story: tuple[datetime, datetime, list[Window]], schedule: BuiltInSchedule, is_stepped: bool, keep: int
+    story: tuple[datetime, datetime, list[Window]],
+    schedule: BuiltInSchedule,
+    is_stepped: bool,
+    keep: int,
+    data: st.DataObject,
 ) -> None:
     mark, now, windows = story
     expected = stepped(schedule, mark, now)
     if not expected:
         return
+    claimed = sorted(data.draw(st.sets(st.sampled_from(expected), max_size=5)))
     asked: Callable[[datetime], datetime | None] = (lambda after: schedule(after)) if is_stepped else schedule
 
-    found = survey(asked, expected[0], now, AUCKLAND, keep=keep, windows=windows)
+    found = survey(
+        asked, expected[0], now, AUCKLAND, keep=keep, circumstances=Circumstances(tuple(windows), tuple(claimed))
+    )
 
     rest = list(expected)
     for stretch in found.stretches:
@@ -86,6 +105,7 @@ def test_a_survey_accounts_for_every_fire_time_and_its_circumstances(
         assert len(stretch.kept) == min(keep, len(mine))
         assert stretch.last_before == (mine[-keep - 1] if len(mine) > keep else None)
         assert {window_of(instant, windows) for instant in mine} == {stretch.window}
+        assert {instant in claimed for instant in mine} == {stretch.is_claimed}
     assert rest == []
     assert found.next == first_after(schedule, now, AUCKLAND)
 
@@ -230,3 +250,42 @@ def test_a_subclass_of_datetime_is_taken_for_the_time_it_shows() -> None:
     assert answer == datetime(2999, 1, 1, tzinfo=AUCKLAND)
     with pytest.raises(BrokenNextError, match="not later"):
         first_after(lambda _: NotATime(1999, 1, 1, tzinfo=UTC), START, UTC)
+
+
+# -- the part of a gap
+
+
+@given(first=instants, whole=lengths, part=st.floats(0, 1), schedule=st.sampled_from(SCHEDULES))
+def test_the_part_of_a_gap_has_the_fire_times_up_to_where_it_is_cut(
+    first: datetime, whole: timedelta, part: float, schedule: BuiltInSchedule
+) -> None:
+    expected = stepped(schedule, first, first + whole)
+    if not expected:
+        return
+    gap = Gap("job", expected[0], expected[-1], len(expected), GapReason.MISSED)
+    until = gap.first + part * (gap.last - gap.first)
+
+    cut = part_until(schedule.fingerprint, gap, until, zone=AUCKLAND)
+
+    left = [instant for instant in expected if instant <= until]
+    assert (cut.first, cut.last, cut.count) == (left[0], left[-1], len(left))
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "last", "count"),
+    [
+        ("", 5, 6),  # a function of its own
+        (every(hours=2).fingerprint, 5, 6),  # the schedule has changed meanwhile
+        (every(hours=1).fingerprint, 5, None),
+        (every(hours=1).fingerprint, 5.5, 6),
+    ],
+)
+def test_the_count_of_a_part_is_unknown_unless_the_schedule_is_that_of_the_gap(
+    fingerprint: str, last: float, count: int | None
+) -> None:
+    gap = Gap("job", START, START + timedelta(hours=last), count, GapReason.MISSED)
+    until = START + timedelta(hours=2.5)
+
+    cut = part_until(fingerprint, gap, until, zone=UTC)
+
+    assert (cut.first, cut.last, cut.count) == (START, until, None)

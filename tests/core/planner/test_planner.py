@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rapua_scheduler import CatchUp, Overlap, Retry, daily, every
-from rapua_scheduler.fire_times import FireTime, Stretch, Survey, survey
+from rapua_scheduler.fire_times import Circumstances, FireTime, Stretch, Survey, survey
 from rapua_scheduler.planner import (
     IDLE,
     MOST_CAUGHT_UP,
@@ -178,6 +178,10 @@ def window(kind: WindowKind, since: datetime, until: datetime | None) -> Window:
     return Window("job", kind, since, until, "moving house", by="ann")
 
 
+def met(*windows: Window) -> Circumstances:
+    return Circumstances(windows)
+
+
 @pytest.mark.parametrize(
     ("kind", "reason", "detail"),
     [
@@ -190,7 +194,7 @@ def test_fire_times_of_a_pause_or_an_absence_are_recorded_and_not_made_up(
     kind: WindowKind, reason: GapReason, detail: str, late: int
 ) -> None:
     now = START + 5 * HOUR + timedelta(seconds=late // 2)
-    found = survey(every(hours=1), START, now, UTC, windows=[window(kind, START, None)])
+    found = survey(every(hours=1), START, now, UTC, circumstances=met(window(kind, START, None)))
 
     decision = decided(found, now).decision
 
@@ -201,7 +205,9 @@ def test_fire_times_of_a_pause_or_an_absence_are_recorded_and_not_made_up(
 
 def test_what_was_missed_before_a_pause_is_made_up() -> None:
     now = START + 5 * HOUR
-    found = survey(every(hours=1), START, now, UTC, windows=[window(WindowKind.PAUSED, START + 3 * HOUR, None)])
+    found = survey(
+        every(hours=1), START, now, UTC, circumstances=met(window(WindowKind.PAUSED, START + 3 * HOUR, None))
+    )
 
     decision = decided(found, now).decision
 
@@ -212,12 +218,49 @@ def test_what_was_missed_before_a_pause_is_made_up() -> None:
 
 def test_of_what_was_held_the_newest_is_made_up_and_the_rest_says_so() -> None:
     now = START + 5 * HOUR + 2 * MINUTE
-    found = survey(every(hours=1), START, now, UTC, windows=[window(WindowKind.HELD, START, now)])
+    found = survey(every(hours=1), START, now, UTC, circumstances=met(window(WindowKind.HELD, START, now)))
 
     decision = decided(found, now).decision
 
     assert [run.fire_time for run in decision.runs] == [START + 5 * HOUR]
     assert {gap.reason for gap in decision.gaps} == {GapReason.HELD}
+
+
+# -- what has its run already, as after a release
+
+
+def test_no_gap_reaches_over_what_has_its_run_already() -> None:
+    now = START + 5 * HOUR + 2 * MINUTE
+    claimed = Circumstances(claimed=(START + HOUR, START + 3 * HOUR))
+    found = survey(every(hours=1), START, now, UTC, circumstances=claimed)
+
+    decision = decided(found, now, catch_up=CatchUp.none()).decision
+
+    assert [(gap.first, gap.last, gap.count) for gap in decision.gaps] == [
+        (START, START, 1),
+        (START + 2 * HOUR, START + 2 * HOUR, 1),
+        (START + 4 * HOUR, START + 5 * HOUR, 2),
+    ]
+
+
+@pytest.mark.parametrize("late", [timedelta(0), 2 * MINUTE])
+def test_what_has_its_run_already_makes_what_is_older_superseded(late: timedelta) -> None:
+    now = START + 2 * HOUR + late
+    found = survey(every(hours=1), START, now, UTC, circumstances=Circumstances(claimed=(START + 2 * HOUR,)))
+
+    decision = decided(found, now).decision
+
+    assert decision.runs == ()
+    assert told(decision.gaps) == [(START, START + HOUR, 2, GapReason.SUPERSEDED)]
+    assert decision.mark == START + 2 * HOUR
+
+
+def test_of_a_single_fire_time_that_has_its_run_already_only_the_mark_tells() -> None:
+    found = survey(every(hours=1), START, START, UTC, circumstances=Circumstances(claimed=(START,)))
+
+    decision = decided(found, START).decision
+
+    assert (decision.runs, decision.gaps, decision.mark) == ((), (), START)
 
 
 # -- every fire time, once
@@ -238,8 +281,11 @@ def surveys(draw: st.DrawFn) -> tuple[Survey, datetime, CatchUp, list[datetime]]
         )
         for _ in range(draw(st.integers(0, 3)))
     ]
-    found = survey(every(hours=1), START, now, UTC, keep=kept_by(catch_up), windows=windows)
-    return found, now, catch_up, [START + hour * HOUR for hour in range(hours)]
+    expected = [START + hour * HOUR for hour in range(hours)]
+    claimed = sorted(draw(st.sets(st.sampled_from(expected), max_size=8)))
+    circumstances = Circumstances(tuple(windows), tuple(claimed))
+    found = survey(every(hours=1), START, now, UTC, keep=kept_by(catch_up), circumstances=circumstances)
+    return found, now, catch_up, expected
 
 
 standings = st.builds(
@@ -259,9 +305,10 @@ def test_every_fire_time_has_exactly_one_run_or_one_place_in_a_gap(
 
     decision = decided(found, now, catch_up=catch_up, overlap=overlap, standing=standing).decision
 
+    claimed = [stretch.first for stretch in found.stretches if stretch.is_claimed]
     ran = [run.fire_time for run in decision.runs]
     gone = [instant for gap in decision.gaps for instant in expected if gap.first <= instant <= gap.last]
-    assert sorted(ran + gone) == expected
+    assert sorted(claimed + ran + gone) == expected
     assert sum(gap.count or 0 for gap in decision.gaps) == len(gone)
     assert decision.mark == expected[-1]
     assert len({run.run_id for run in decision.runs}) == len(ran)

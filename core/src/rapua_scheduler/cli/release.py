@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from rapua_scheduler.cli.render import json_option, show_json, show_lines
@@ -11,6 +13,7 @@ from rapua_scheduler.control.instants import moment
 from rapua_scheduler.control.listings import open_windows
 from rapua_scheduler.control.wording import describe_window
 from rapua_scheduler.control.words import refuse_unknown
+from rapua_scheduler.fire_times import part_until
 from rapua_scheduler.run import WindowKind
 
 
@@ -29,7 +32,7 @@ def command(context: click.Context, *, job: str | None, as_json: bool) -> None:
         if job is not None:
             refuse_unknown(store, job)
         held = next((window for window in open_windows(store, now) if window.kind is WindowKind.HELD), None)
-        lowered = store.release(now, job)
+        lowered = store.release(now, job, part_until=partial(part_until, zone=zone))
         if as_json:
             released = window_fields(held, zone) if held else None
             show_json({"changed": bool(held or lowered), "window": released, "lowered": list(lowered)})

@@ -7,12 +7,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rapua_scheduler.run import Decision, Run, RunStatus, fold_gaps
 from rapua_scheduler.store.owners import NOBODY
 from rapua_scheduler.store.rows import (
     GAP_COLUMNS,
     RUN_COLUMNS,
+    from_optional_micros,
     gap_fields,
     run_fields,
     to_gap,
@@ -155,7 +157,7 @@ def take_queued(connection: sqlite3.Connection, owner: int, is_alive: Callable[[
 
 _NEWEST_GAPS = f"""
     SELECT json_group_array(json_array(
-        given.value, jobs.last_run, newest.id, newest.after_run,
+        given.value, jobs.last_run, newest.id, newest.after_run, jobs.lowered_from,
         {", ".join(f"newest.{column}" for column in GAP_COLUMNS.split(", "))}
     ))
     FROM json_each(?) AS given
@@ -179,13 +181,14 @@ def _record_gaps(connection: sqlite3.Connection, decisions: Sequence[Decision]) 
         return
     job_keys = to_json([decision.job_key for decision in decisions])
     (rows,) = connection.execute(_NEWEST_GAPS, (job_keys,)).fetchone()
-    stored: Mapping[str, Sequence[object]] = {job_key: rest for job_key, *rest in json.loads(rows)}
+    stored: Mapping[str, Sequence[Any]] = {job_key: rest for job_key, *rest in json.loads(rows)}
     added: list[tuple[object, ...]] = []
     extended: list[tuple[object, ...]] = []
     for decision in decisions:
-        last_run, newest_id, after_run, *fields = stored[decision.job_key]
+        last_run, newest_id, after_run, lowered_from, *fields = stored[decision.job_key]
         newest = to_gap(fields) if newest_id is not None and after_run == last_run else None
-        folded = fold_gaps(newest, decision.gaps, [run.fire_time for run in decision.runs])
+        claimed = [run.fire_time for run in decision.runs]
+        folded = fold_gaps(newest, decision.gaps, claimed, lowered_from=from_optional_micros(lowered_from))
         if newest is not None:
             grown = folded.pop(0)
             if grown is not newest:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import (
@@ -79,6 +79,15 @@ class HostRecord:
     started_at: datetime
     alive_at: datetime | None
     is_active: bool
+
+
+PartUntil = Callable[[str, Gap, datetime], Gap]
+"""Gives the part of a gap up to an instant within it, and the fingerprint of its job's schedule."""
+
+
+def unknown_part(_: str, gap: Gap, until: datetime) -> Gap:
+    """Return the part of a gap up to an instant without knowing how many fire times it has."""
+    return evolve(gap, last=until, count=None)
 
 
 class Store(Protocol):
@@ -281,21 +290,30 @@ class Store(Protocol):
     def hold(self, at: datetime, reason: str) -> None:
         """Begin a `held` window of all jobs, unless there is one."""
 
-    def release(self, at: datetime, job_key: str | None = None) -> Sequence[str]:
+    def release(
+        self, at: datetime, job_key: str | None = None, *, part_until: PartUntil = unknown_part
+    ) -> Sequence[str]:
         """End the `held` window, let *at* count as a sign of life, and lower every mark that is later to *at*.
 
         A mark that is a few seconds later stays: a host may have gone on meanwhile.
 
         No mark is lowered below the newest fire time whose claim was pruned: it alone still guards that.
-        Later fire times are decided on anew, so that a gap no longer tells of them; its count is unknown
-        if it was cut. Runs stay, and what they have claimed is not claimed again.
+        Later fire times are decided on anew, so that a gap no longer tells of them. Runs stay, and what
+        they have claimed is not claimed again.
 
         Args:
             at: The time that the operator takes to be right.
             job_key: Lower only this job's mark; `NO_JOB` to lower none.
+            part_until: Gives the part that is left of a gap which a mark comes to lie within.
 
         Returns:
             The keys of the jobs whose marks were lowered.
+        """
+
+    def claims_ahead(self) -> Mapping[str, Sequence[datetime]]:
+        """Return the claimed fire times later than the mark of their job, oldest first, by its key.
+
+        Only jobs whose marks were lowered have any.
         """
 
     def set_absent(self, jobs: Mapping[str, tuple[WindowKind, str]], at: datetime) -> None:

@@ -142,6 +142,15 @@ class SqliteReader:
         rows = self._rows(f"SELECT {JOB_COLUMNS} FROM jobs WHERE mark IS NOT NULL ORDER BY key")
         return [to_job(row) for row in rows]
 
+    def claims_ahead(self) -> Mapping[str, Sequence[datetime]]:
+        """See `Store.claims_ahead`."""
+        found: dict[str, Sequence[datetime]] = {}
+        for key, mark in self._rows("SELECT key, mark FROM jobs WHERE lowered_from > mark ORDER BY key"):
+            later = f"{_CHAIN} SELECT fire_time FROM chain WHERE fire_time > ? AND {CONSUMING} ORDER BY fire_time"
+            if rows := self._rows(later, key, mark):
+                found[key] = [from_micros(fire_time) for (fire_time,) in rows]
+        return found
+
     def run(self, run_id: str) -> Run | None:
         """See `Store.run`."""
         rows = self._rows(f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = ?", run_id)

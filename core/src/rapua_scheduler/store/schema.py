@@ -138,6 +138,7 @@ _SECOND: Migration = (
     "ALTER TABLE jobs ADD COLUMN changed_at INTEGER",  # when the schedule changed; of no meaning up to the mark
     "ALTER TABLE jobs ADD COLUMN former_fingerprint TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE jobs ADD COLUMN pruned_until INTEGER",  # newest fire time whose claim was pruned
+    "ALTER TABLE jobs ADD COLUMN lowered_from INTEGER",  # claims up to here may lie ahead of the mark
     "ALTER TABLE jobs ADD COLUMN run_count INTEGER NOT NULL DEFAULT 0",
     """
     UPDATE jobs SET run_count = counted.runs

@@ -33,7 +33,7 @@ from rapua_scheduler.store.connections import (
 )
 from rapua_scheduler.store.guard import Guard
 from rapua_scheduler.store.locks import HOST, LockFile
-from rapua_scheduler.store.port import StoredJob
+from rapua_scheduler.store.port import PartUntil, StoredJob, unknown_part
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.reads import SqliteReader
 from rapua_scheduler.store.rules import check_decisions, check_manual, check_outcome, check_queued
@@ -223,9 +223,11 @@ class SqliteStore(SqliteReader):
         """See `Store.hold`."""
         self._call(partial(words.hold, at=at, reason=reason))
 
-    def release(self, at: datetime, job_key: str | None = None) -> Sequence[str]:
+    def release(
+        self, at: datetime, job_key: str | None = None, *, part_until: PartUntil = unknown_part
+    ) -> Sequence[str]:
         """See `Store.release`."""
-        return self._call(partial(words.release, at=at, job_key=job_key))
+        return self._call(partial(words.release, at=at, job_key=job_key, part_until=part_until))
 
     def set_absent(self, jobs: Mapping[str, tuple[WindowKind, str]], at: datetime) -> None:
         """See `Store.set_absent`."""

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from rapua_scheduler.run import WindowKind
-from rapua_scheduler.store.rows import WINDOW_COLUMNS, to_json, to_micros
+from rapua_scheduler.store.port import PartUntil
+from rapua_scheduler.store.rows import GAP_COLUMNS, WINDOW_COLUMNS, from_micros, to_gap, to_json, to_micros
 from rapua_scheduler.store.rules import AHEAD, BY_HOST
 from rapua_scheduler.store.statements import UNFINISHED, field, refuse_undeclared
 from rapua_scheduler.store.texts import storable
@@ -27,15 +28,18 @@ _LOWERED = "max(:at, coalesce(pruned_until, :at))"
 _MARK = "(SELECT mark FROM jobs WHERE key = job_key)"
 _ARE_LATER = f"job_key IN (SELECT value FROM json_each(:keys)) AND last > {_MARK}"
 
-# Of a stretch that the mark lies within, nobody here knows the fire times.
 _LOWER = (
     f"""
-    UPDATE jobs SET mark = {_LOWERED}, next_fire_time = NULL, changed_at = iif(changed_at > mark, changed_at, NULL)
+    UPDATE jobs SET mark = {_LOWERED}, lowered_from = max(mark, coalesce(lowered_from, mark)), next_fire_time = NULL,
+        changed_at = iif(changed_at > mark, changed_at, NULL)
     WHERE key IN (SELECT value FROM json_each(:keys))
     """,
     f"DELETE FROM gaps WHERE {_ARE_LATER} AND first > {_MARK}",
-    f"UPDATE gaps SET last = {_MARK}, count = NULL WHERE {_ARE_LATER}",
 )
+_CUT = f"""
+    SELECT id, fingerprint, mark, {", ".join(f"gaps.{column}" for column in GAP_COLUMNS.split(", "))}
+    FROM gaps JOIN jobs ON key = job_key WHERE {_ARE_LATER}
+"""
 
 
 def bump(connection: sqlite3.Connection) -> None:
@@ -61,7 +65,7 @@ def hold(connection: sqlite3.Connection, at: datetime, reason: str) -> None:
     _said(connection, _begin(connection, [("", WindowKind.HELD, reason)], at, BY_HOST))
 
 
-def release(connection: sqlite3.Connection, at: datetime, job_key: str | None) -> Sequence[str]:
+def release(connection: sqlite3.Connection, at: datetime, job_key: str | None, part_until: PartUntil) -> Sequence[str]:
     """See `Store.release`."""
     given: dict[str, object] = {"at": to_micros(at), "job_key": job_key, "ahead": AHEAD // timedelta(microseconds=1)}
     connection.execute(f"{_END} AND kind = 'held'", given)
@@ -72,6 +76,11 @@ def release(connection: sqlite3.Connection, at: datetime, job_key: str | None) -
     given["keys"] = to_json(keys)
     for statement in _LOWER:
         connection.execute(statement, given)
+    for gap_id, fingerprint, mark, *fields in connection.execute(_CUT, given).fetchall():
+        part = part_until(fingerprint, to_gap(fields), from_micros(mark))
+        connection.execute(
+            "UPDATE gaps SET last = ?, count = ? WHERE id = ?", (to_micros(part.last), part.count, gap_id)
+        )
     return keys
 
 

@@ -34,7 +34,7 @@ class _NumberedGap:
 class _History:
     """What became of one job's fire times; made when the first thing did."""
 
-    __slots__ = ("fire_keys", "forgotten_until", "gaps", "run_ids", "unfinished")
+    __slots__ = ("fire_keys", "forgotten_until", "gaps", "lowered_from", "run_ids", "unfinished")
 
     def __init__(self) -> None:
         self.run_ids: list[str] = []  # oldest claim first
@@ -42,6 +42,7 @@ class _History:
         self.fire_keys: set[str] = set()  # claimed ones
         self.gaps: list[_NumberedGap] = []  # oldest first
         self.forgotten_until: datetime | None = None  # newest fire time whose claim is forgotten
+        self.lowered_from: datetime | None = None  # claims up to here may lie ahead of the mark
 
 
 class _More:
@@ -157,7 +158,8 @@ class Histories:
     def _add_gaps(self, history: _History, gaps: Sequence[Gap], claimed: Collection[datetime]) -> None:
         last_run = history.run_ids[-1] if history.run_ids else None
         newest = history.gaps[-1] if history.gaps and history.gaps[-1].after_run == last_run else None
-        folded = fold_gaps(None if newest is None else newest.gap, gaps, claimed)
+        older = None if newest is None else newest.gap
+        folded = fold_gaps(older, gaps, claimed, lowered_from=history.lowered_from)
         if newest is not None:
             newest.gap = folded.pop(0)
         for gap in folded:
@@ -336,13 +338,24 @@ class Histories:
 
     # -- forgetting and renaming
 
-    def take_back_gaps(self, job_key: str, mark: datetime) -> None:
-        """Forget what is recorded of fire times later than *mark* as not run."""
+    def claims_after(self, job_key: str, mark: datetime) -> list[datetime]:
+        """Return the claimed fire times of a job that are later than its mark, oldest first."""
+        history = self._histories.get(job_key)
+        if history is None or history.lowered_from is None or history.lowered_from <= mark:
+            return []
+        runs = [self._runs[run_id] for run_id in history.run_ids]
+        return sorted(run.fire_time for run in runs if run.fire_time > mark and run.trigger.consumes_fire_time)
+
+    def take_back_gaps(
+        self, job_key: str, mark: datetime, lowered_from: datetime, part_until: Callable[[Gap, datetime], Gap]
+    ) -> None:
+        """Forget what is recorded of fire times later than *mark*, which was *lowered_from*, as not run."""
         history = self._history(job_key)
+        history.lowered_from = max(lowered_from, history.lowered_from or lowered_from)
         history.gaps = [numbered for numbered in history.gaps if numbered.gap.first <= mark]
         for numbered in history.gaps:
             if numbered.gap.last > mark:
-                numbered.gap = evolve(numbered.gap, last=mark, count=None)
+                numbered.gap = part_until(numbered.gap, mark)
         history.gaps.sort(key=_age)
 
     def rename(self, former: str, job_key: str) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from rapua_scheduler.clock import Clock, SystemClock
@@ -29,8 +30,9 @@ from rapua_scheduler.store.memory.declared import Declared, StoredJobs
 from rapua_scheduler.store.memory.histories import PATH, Histories
 from rapua_scheduler.store.memory.instants import optional_utc, utc
 from rapua_scheduler.store.memory.windows import Windows
-from rapua_scheduler.store.port import HostRecord, StoredJob
+from rapua_scheduler.store.port import HostRecord, PartUntil, StoredJob, unknown_part
 from rapua_scheduler.store.rules import AHEAD, BY_HOST, check_decisions, check_manual, check_outcome, check_queued
+from rapua_scheduler.store.texts import storable
 
 _NOT_THERE = {WindowKind.ABSENT, WindowKind.FAILED}
 
@@ -208,14 +210,22 @@ class MemoryStore:
         with self._open():
             self._said(self._windows.begin("", WindowKind.HELD, utc(at), reason, BY_HOST))
 
-    def release(self, at: datetime, job_key: str | None = None) -> Sequence[str]:
+    def release(
+        self, at: datetime, job_key: str | None = None, *, part_until: PartUntil = unknown_part
+    ) -> Sequence[str]:
         """See `Store.release`."""
         at = utc(at)
         with self._open():
             self._windows.end("", WindowKind.HELD, at)
             self._alive_at = at
             self._said(True)
-            return [key for key in self._jobs if job_key in (None, key) and self._lower(key, at)]
+            return [key for key in self._jobs if job_key in (None, key) and self._lower(key, at, part_until)]
+
+    def claims_ahead(self) -> Mapping[str, Sequence[datetime]]:
+        """See `Store.claims_ahead`."""
+        with self._open():
+            ahead = {key: self._histories.claims_after(key, self._jobs.find(key).mark) for key in self._jobs}
+            return {key: claims for key, claims in ahead.items() if claims}
 
     def set_absent(self, jobs: Mapping[str, tuple[WindowKind, str]], at: datetime) -> None:
         """See `Store.set_absent`."""
@@ -364,12 +374,14 @@ class MemoryStore:
         record.next_fire_time = optional_utc(decision.next_fire_time)
         return True
 
-    def _lower(self, job_key: str, at: datetime) -> bool:
+    def _lower(self, job_key: str, at: datetime, part_until: PartUntil) -> bool:
         lowest = max(at, self._histories.forgotten_until(job_key) or at)
-        is_later = self._jobs.find(job_key).mark > lowest + AHEAD
+        record = self._jobs.find(job_key)
+        is_later = record.mark > lowest + AHEAD
         if is_later:
+            fingerprint = storable(record.registered.fingerprint)
+            self._histories.take_back_gaps(job_key, lowest, record.mark, partial(part_until, fingerprint))
             self._jobs.lower(job_key, lowest)
-            self._histories.take_back_gaps(job_key, lowest)
         return is_later
 
     def _said(self, is_new: bool) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from attrs import evolve
@@ -14,6 +14,7 @@ from attrs import evolve
 from rapua_scheduler.errors import UnknownJobError
 from rapua_scheduler.run import (
     Decision,
+    Gap,
     RunStatus,
     Trigger,
     Window,
@@ -168,6 +169,52 @@ class Words:
 
         cut = evolve(some_gap(3, 4, detail="b"), count=None)
         assert store.gaps() == [some_gap(8, job_key="mop"), cut, some_gap(1, 2, detail="a")]
+
+    def test_the_part_of_a_gap_that_is_left_is_what_the_caller_says(self, store: Store) -> None:
+        job = some_job()
+        store.declare([job], START)
+        gap = some_gap(3, 6)
+        store.decide([not_to_run(8, gap)])
+        asked: list[tuple[str, Gap, datetime]] = []
+
+        def part_until(fingerprint: str, gap: Gap, until: datetime) -> Gap:
+            asked.append((fingerprint, gap, until))
+            return some_gap(3)
+
+        store.release(START + 4 * HOUR, part_until=part_until)
+
+        assert asked == [(job.fingerprint, gap, START + 4 * HOUR)]
+        assert store.gaps() == [some_gap(3)]
+
+    def test_what_is_claimed_ahead_of_a_lowered_mark_is_known_until_the_mark_is_there(self, store: Store) -> None:
+        store.declare([some_job("mop"), some_job("sweep")], START)
+        store.decide([to_run(3), to_run(2, job_key="mop")])
+        store.decide([to_run(5)])
+        store.claim(evolve(some_run(9), run_id="by-hand", trigger=Trigger.MANUAL))
+        assert store.claims_ahead() == {}
+
+        store.release(START + HOUR, "sweep")
+
+        assert store.claims_ahead() == {"sweep": [START + 3 * HOUR, START + 5 * HOUR]}
+        store.decide([not_to_run(4)])
+        assert store.claims_ahead() == {"sweep": [START + 5 * HOUR]}
+        store.release(START + 2 * HOUR)
+        assert store.claims_ahead() == {"sweep": [START + 3 * HOUR, START + 5 * HOUR]}
+        store.decide([not_to_run(5)])
+        assert store.claims_ahead() == {}
+
+    def test_no_gap_grows_over_what_is_claimed_ahead_of_a_lowered_mark(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.decide([to_run(2)])
+        store.decide([to_run(4)])
+        store.release(START)
+
+        store.decide([not_to_run(3, some_gap(1), some_gap(3))])
+        store.decide([Decision("sweep", START + 4 * HOUR, START + 5 * HOUR)])
+        store.decide([not_to_run(5)])
+        store.decide([not_to_run(6)])
+
+        assert store.gaps() == [some_gap(5, 6), some_gap(3), some_gap(1)]
 
     def test_a_pending_change_stays_and_one_that_was_past_does_not_come_back_when_the_mark_is_lowered(
         self, store: Store
