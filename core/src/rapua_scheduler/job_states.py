@@ -6,37 +6,16 @@ from datetime import datetime, timedelta, tzinfo
 
 from attrs import frozen
 
+from rapua_scheduler.errors import BrokenNextError
 from rapua_scheduler.fire_times import first_after
+from rapua_scheduler.job import Job
+from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.planner import lag_of
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.schedules import BuiltInSchedule
 
 _FIRE_TIMES_LOOKED_AT = 32
-
-
-class JobState:
-    """One job of the engine.
-
-    Attributes:
-        registered: The job.
-        mark: The last fire time decided on, in UTC.
-        due: The fire time that is decided on next, in UTC; None while it is not known, or if there is none.
-        question: The number of the question that is being asked of its plugin; 0 if none is.
-        failures: How often in a row its next function has misbehaved.
-    """
-
-    __slots__ = ("due", "failures", "mark", "question", "registered")
-
-    def __init__(self, registered: RegisteredJob, mark: datetime) -> None:
-        self.registered = registered
-        self.mark = mark
-        self.due: datetime | None = None
-        self.question = 0
-        self.failures = 0
-
-    def __lt__(self, other: JobState) -> bool:
-        """Leave the order of equal heap entries open."""
-        return False
+_NO_LAG = timedelta(0)
 
 
 @frozen
@@ -52,6 +31,55 @@ class Former:
     schedule: BuiltInSchedule | None
     pending: datetime
     until: datetime
+
+
+class JobState:
+    """One job of the engine.
+
+    Attributes:
+        registered: The job.
+        mark: The last fire time decided on, in UTC.
+        due: The fire time that is decided on next, in UTC; None while it is not known, or if there is none.
+        lag: By how much it starts later than its fire times.
+        former: The schedule that it had, as long as fire times of that are to be decided on.
+        question: The number of the question that is being asked of its plugin; 0 if none is.
+        failures: How often in a row its next function has misbehaved.
+        is_absent: Whether its plugin is not there, so that none of its fire times can be run.
+    """
+
+    __slots__ = ("due", "failures", "former", "lag", "mark", "question", "registered")
+
+    is_absent = False
+
+    def __init__(self, registered: RegisteredJob, mark: datetime) -> None:
+        self.registered = registered
+        self.mark = mark
+        self.due: datetime | None = None
+        self.lag = _NO_LAG
+        self.former: Former | None = None
+        self.question = 0
+        self.failures = 0
+
+    @property
+    def job(self) -> Job:
+        """The job as its author declared it."""
+        return self.registered.job
+
+    def starts_at(self, fire_time: datetime) -> datetime:
+        """Return when it starts that is due at *fire_time*: the same object, unless it lags behind."""
+        return fire_time if self.lag is _NO_LAG else fire_time + self.lag
+
+    def __lt__(self, other: JobState) -> bool:
+        """Leave the order of equal heap entries open."""
+        return False
+
+
+class AbsentJob(JobState):
+    """A job whose plugin is not there."""
+
+    __slots__ = ()
+
+    is_absent = True
 
 
 def lag(job_key: str, schedule: BuiltInSchedule, jitter: timedelta, after: datetime, zone: tzinfo) -> timedelta:
@@ -73,3 +101,10 @@ def lag(job_key: str, schedule: BuiltInSchedule, jitter: timedelta, after: datet
         gaps.append(following - previous)
         previous = following
     return lag_of(job_key, jitter, min(gaps, default=None))
+
+
+def broken(error: Exception) -> BrokenNextError:
+    """Return what *error*, raised by a schedule or a next function, says about it."""
+    if isinstance(error, BrokenNextError):
+        return error
+    return BrokenNextError(f"the next function raised {summarize_error(error)}")
