@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
 import sqlite3
 import time
 from contextlib import closing
@@ -13,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from tests.kills import months
-from tests.kills.evidence import STORE, Evidence, Micros, read_evidence
+from tests.kills.evidence import STORE, Evidence, Micros, read_copy
 from tests.kills.failpoints import points
+from tests.kills.killer import Killer
 from tests.kills.months import JOB, SITE, ZONE, Life, Month, configure, live, operate
 from tests.kills.oracle import moved_back, record_faults
-from tests.kills.processes import REFUSED, Child, killed
+from tests.kills.processes import Child
 from tests.kills.reports import Report
-from tests.kills.sweep import Sweep
 from tests.plugins.credit_topup.oracle import faults as faults_of_site
 from tests.plugins.credit_topup.sites import REASON, MadeSite, add_adjustment, execute, make_site, snapshot
 
@@ -48,7 +47,7 @@ class CalendarCampaign:
         self._folder = folder
         self._chance = random.Random(seed)
         self._report = report
-        self._sweep = Sweep(points("store", "site"))
+        self._killer = Killer(report, points("store", "site"), "top-up: ")
         self._episode = 0
         self._site = folder
         self._shift = timedelta(0)
@@ -73,7 +72,7 @@ class CalendarCampaign:
         month, alive_at = _FIRST, _FIRST.begins_at
         if self._chance.random() < _KNOWN_BEFORE:
             self._shift = month.begins_at - timedelta(days=1) - datetime.now(UTC)
-            found += self._wait(self._start(Life(self._site, month, self._shift, seconds=0.1)), {0})
+            found += self._start(Life(self._site, month, self._shift, seconds=0.1)).faults({0})
         for _ in range(_MONTHS):
             if self._report.kills.total() >= until or found:
                 break
@@ -98,8 +97,8 @@ class CalendarCampaign:
 
     def _be_held(self, month: Month) -> list[str]:
         """Start after more than 45 days, by a clock that nobody trusts until the operator says so."""
-        found = self._wait(self._start(Life(self._site, month, self._shift, seconds=0.2)), {0})
-        claims = self._copy_evidence().claims
+        found = self._start(Life(self._site, month, self._shift, seconds=0.2)).faults({0})
+        claims = read_copy(self._site).claims
         found += [f"{claim.key} was run while all was held" for claim in claims if claim.fire_time >= month.instant]
         self._report.judged["months after a hold"] += 1
         return found + self._operate(months.release)
@@ -120,7 +119,7 @@ class CalendarCampaign:
         """Let a host do what is left; an operator does what is left to operators."""
         found: list[str] = []
         for _ in range(3):
-            found += self._wait(self._start(Life(self._site, month, self._shift, seconds=60.0)), {0})
+            found += self._start(Life(self._site, month, self._shift, seconds=60.0)).faults({0})
             if months.is_done(self._site / STORE, month):
                 return found
             self._report.judged["months finished by hand"] += 1
@@ -147,24 +146,21 @@ class CalendarCampaign:
     # -- ways to die
 
     def _at_a_failpoint(self, month: Month) -> list[str]:
-        crossing = self._sweep.next()
-        child = self._start(Life(self._site, month, self._shift, crossing, seconds=0.4))
-        found = self._wait(child, {0, -signal.SIGKILL})
-        self._sweep.tell(crossing, was_killed=killed(child.wait()))
-        self._count(child, f"at a failpoint, crossing {crossing.number:3}")
-        return found
+        return self._killer.let_die_at_a_failpoint(
+            lambda crossing: self._start(Life(self._site, month, self._shift, crossing, seconds=0.4))
+        )
 
     def _at_any_moment(self, month: Month) -> list[str]:
         child = self._start(Life(self._site, month, self._shift))
         time.sleep(self._chance.uniform(0, 1.0 if self._in_a_process else 0.4))
-        return self._kill(child, "at any moment")
+        return self._killer.kill(child, "at any moment")
 
     def _in_a_row(self, month: Month) -> list[str]:
         found: list[str] = []
         for _ in range(self._chance.randint(2, 3)):
             child = self._start(Life(self._site, month, self._shift))
             time.sleep(self._chance.uniform(0, 0.1))
-            found += self._kill(child, "in a row, while starting")
+            found += self._killer.kill(child, "in a row, while starting")
         return found
 
     # -- processes
@@ -173,26 +169,12 @@ class CalendarCampaign:
         return Child.start(partial(live, life), self._site / "log")
 
     def _operate(self, word: months.Word) -> list[str]:
-        return self._wait(Child.start(partial(operate, self._site, word, self._shift), self._site / "log"), {0})
-
-    def _kill(self, child: Child, what: str) -> list[str]:
-        child.send(signal.SIGKILL)
-        found = self._wait(child, {0, REFUSED, -signal.SIGKILL})
-        self._count(child, what)
-        return found
-
-    def _count(self, child: Child, what: str) -> None:
-        if killed(child.wait()):
-            self._report.kills[f"top-up: {what}"] += 1
-
-    def _wait(self, child: Child, expected: set[int]) -> list[str]:
-        status = child.wait()
-        return [] if status in expected else [f"process {child.pid} ended with {status}"]
+        return Child.start(partial(operate, self._site, word, self._shift), self._site / "log").faults({0})
 
     # -- judging
 
     def _look(self, month: Month, *, is_finished: bool = False) -> list[str]:
-        evidence = self._copy_evidence()
+        evidence = read_copy(self._site)
         expected = _months_until(evidence)
         found = record_faults(evidence, {JOB: expected}, finished_until=month.instant if is_finished else None)
         found += [] if self._seen is None else moved_back(self._seen, evidence)
@@ -203,16 +185,6 @@ class CalendarCampaign:
             if month.instant not in expected and evidence.jobs[JOB].since < month.instant:
                 found.append(f"{month.fire_key} was not decided on")
         return found
-
-    def _copy_evidence(self) -> Evidence:
-        copy = self._site / "copy"
-        copy.mkdir()
-        for suffix in ("", "-wal"):
-            if (self._site / (STORE + suffix)).exists():
-                shutil.copyfile(self._site / (STORE + suffix), copy / (STORE + suffix))
-        evidence = read_evidence(copy)
-        shutil.rmtree(copy)
-        return evidence
 
 
 def _months_until(evidence: Evidence) -> dict[Micros, str]:

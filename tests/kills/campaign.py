@@ -15,12 +15,12 @@ from attrs import evolve
 
 from tests.kills import counter
 from tests.kills.counter import PERIODS, Life, live
-from tests.kills.evidence import COUNTER, EFFECTS, STORE, Evidence, read_evidence
+from tests.kills.evidence import Evidence, read_copy, read_evidence
 from tests.kills.failpoints import ANY, Crossing, points
+from tests.kills.killer import Killer
 from tests.kills.oracle import effect_faults, moved_back, on_the_grid, record_faults
-from tests.kills.processes import REFUSED, Child, killed
+from tests.kills.processes import REFUSED, Child
 from tests.kills.reports import Report
-from tests.kills.sweep import Sweep
 
 _AN_EPISODE = 30
 _BIRTHS = 2
@@ -54,7 +54,7 @@ class CounterCampaign:
         self._chance = random.Random(seed)
         self._report = report
         self._prepare_process = prepare_process
-        self._sweep = Sweep(points("store", "counter"))
+        self._killer = Killer(report, points("store", "counter"))
         self._site = folder
         self._episode = 0
 
@@ -80,9 +80,9 @@ class CounterCampaign:
                 time.sleep(self._chance.choices((self._chance.uniform(0, 0.6), 4.5), (97, 3))[0])
             if self._chance.random() < _LOOKS:
                 found += self._look(seen)
-                seen = self._copy_evidence()
+                seen = read_copy(self._site)
         began = int(time.time() * 1e6)
-        found += self._wait(self._start(Life(self._site, finishes=True)), {0}) + self._look(seen, began)
+        found += self._start(Life(self._site, finishes=True)).faults({0}) + self._look(seen, began)
         self._report.faults.extend(f"{self._site}: {fault}" for fault in found)
         if not found:
             shutil.rmtree(self._site)
@@ -98,22 +98,16 @@ class CounterCampaign:
         """Kill one of the first hosts at any statement, as a store is created or brought up to date but once."""
         crossing = Crossing(f"store: {ANY}", self._chance.randint(1, _STATEMENTS_OF_A_BIRTH))
         child = self._start(Life(self._site, crossing))
-        found = self._wait(child, {0, -signal.SIGKILL})
-        self._count(child, "at a statement of one of the first hosts")
-        return found
+        return self._killer.let_die(child, "at a statement of one of the first hosts")
 
     def _at_a_failpoint(self) -> list[str]:
-        crossing = self._sweep.next()
-        child = self._start(Life(self._site, crossing, seed=self._chance.getrandbits(32)))
-        found = self._wait(child, {0, -signal.SIGKILL})
-        self._sweep.tell(crossing, was_killed=killed(child.wait()))
-        self._count(child, f"at a failpoint, crossing {crossing.number:3}")
-        return found
+        seed = self._chance.getrandbits(32)
+        return self._killer.let_die_at_a_failpoint(lambda crossing: self._start(Life(self._site, crossing, seed=seed)))
 
     def _at_any_moment(self) -> list[str]:
         child = self._start(self._any_life())
         self._pass(0, 0.45)
-        return self._kill(child, "at any moment")
+        return self._killer.kill(child, "at any moment")
 
     def _suspended(self) -> list[str]:
         """Stop a host for a while, in which another one tries to take its place."""
@@ -124,14 +118,14 @@ class CounterCampaign:
         self._pass(0, 0.3)
         child.send(signal.SIGCONT)
         self._pass(0, 0.2)
-        return self._kill(child, "after a suspension") + self._wait(other, {0, REFUSED})
+        return self._killer.kill(child, "after a suspension") + other.faults({0, REFUSED})
 
     def _in_a_row(self) -> list[str]:
         found: list[str] = []
         for _ in range(self._chance.randint(2, 4)):
             child = self._start(self._any_life())
             self._pass(0, 0.04)
-            found += self._kill(child, "in a row, while starting")
+            found += self._killer.kill(child, "in a row, while starting")
         return found
 
     def _before_one_that_waits(self) -> list[str]:
@@ -139,9 +133,9 @@ class CounterCampaign:
         child = self._start(self._any_life())
         waiting = self._start(evolve(self._any_life(), stands_by=True))
         self._pass(0, 0.3)
-        found = self._kill(child, "with another one standing by")
+        found = self._killer.kill(child, "with another one standing by")
         self._pass(0, 0.3)
-        return found + self._kill(waiting, "after it had taken over")
+        return found + self._killer.kill(waiting, "after it had taken over")
 
     def _any_life(self) -> Life:
         return Life(self._site, seconds=0.5, seed=self._chance.getrandbits(32))
@@ -154,29 +148,15 @@ class CounterCampaign:
     def _pass(self, shortest: float, longest: float) -> None:
         time.sleep(self._chance.uniform(shortest, longest))
 
-    def _kill(self, child: Child, what: str) -> list[str]:
-        child.send(signal.SIGKILL)
-        found = self._wait(child, {0, REFUSED, -signal.SIGKILL})
-        self._count(child, what)
-        return found
-
-    def _count(self, child: Child, what: str) -> None:
-        if killed(child.wait()):
-            self._report.kills[what] += 1
-
-    def _wait(self, child: Child, expected: set[int]) -> list[str]:
-        status = child.wait()
-        return [] if status in expected else [f"process {child.pid} ended with {status}"]
-
     # -- judging
 
     def _look(self, seen: Evidence | None, finished_until: int | None = None) -> list[str]:
         opened: list[str] = []
         if finished_until is not None:
-            opened = self._wait(Child.start(partial(counter.open_and_close, self._site), self._site / "log"), {0})
+            opened = Child.start(partial(counter.open_and_close, self._site), self._site / "log").faults({0})
             evidence = read_evidence(self._site)
         else:
-            evidence = self._copy_evidence()
+            evidence = read_copy(self._site)
         expected = on_the_grid(evidence, PERIODS)
         found = opened + record_faults(evidence, expected, finished_until=finished_until) + effect_faults(evidence)
         found += [] if seen is None else moved_back(seen, evidence)
@@ -190,17 +170,3 @@ class CounterCampaign:
             judged["effects"] += evidence.total
             judged["runs lost three times, and left"] += sum(claim.status == "lost" for claim in evidence.claims)
         return found
-
-    def _copy_evidence(self) -> Evidence:
-        """Read a copy, so that what a kill left in the databases' logs is there for the next host."""
-        copy = self._site / "copy"
-        copy.mkdir()
-        for name in (STORE, COUNTER):
-            for suffix in ("", "-wal"):
-                if (self._site / (name + suffix)).exists():
-                    shutil.copyfile(self._site / (name + suffix), copy / (name + suffix))
-        if (self._site / EFFECTS).exists():
-            shutil.copyfile(self._site / EFFECTS, copy / EFFECTS)
-        evidence = read_evidence(copy)
-        shutil.rmtree(copy)
-        return evidence

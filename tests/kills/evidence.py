@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -105,6 +106,18 @@ def read_evidence(folder: Path) -> Evidence:
         stored = Evidence({}, [], damage=[str(error)])
     counted, total = _read_counter(folder / COUNTER)
     return evolve(stored, effects=read_effects(folder / EFFECTS), counted=counted, total=total)
+
+
+def read_copy(folder: Path) -> Evidence:
+    """Read a copy of it, so that what a kill left in the databases' logs is there for the next host."""
+    copy = folder / "copy"
+    copy.mkdir()
+    for name in (STORE, f"{STORE}-wal", COUNTER, f"{COUNTER}-wal", EFFECTS):
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, copy / name)
+    evidence = read_evidence(copy)
+    shutil.rmtree(copy)
+    return evidence
 
 
 def _read_store(path: Path) -> Evidence:

@@ -55,6 +55,11 @@ class Child:
             self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self._status
 
+    def faults(self, expected: set[int]) -> list[str]:
+        """Wait for the end, and return what is wrong with it: a status that was not expected."""
+        status = self.wait()
+        return [] if status in expected else [f"process {self.pid} ended with {status}"]
+
     def has_ended(self) -> bool:
         """Tell whether it has ended."""
         if self._status is None:
