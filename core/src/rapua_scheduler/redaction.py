@@ -36,6 +36,7 @@ _SECRET = re.compile(
         | (?: (?:bearer|basic|digest|token) [ \t]+ )? [^\s&"]* [^\s&",;)\]}}'>]
       )
     | (?P<user> :// [^\s:/?\#@]* : ) [^\s/@]+ (?: @ [^\s/@]+ )*? (?= @ [^\s/@]* (?: [\s/]|\Z ) )  # credentials of a URL
+    | (?P<option> (?<! [\w-] ) --[\w-]{{0,40}}? {_WORDS} s? {_ENDING} (?: [ \t]+ | ["'],[ \t]*["'] ) ) (?! - ) [^\s"',]+
     | (?P<scheme> \b bearer [ \t]+ ) [^\s"',;]+
     | -----BEGIN [ ] [A-Z ]* PRIVATE [ ] KEY----- .*? (?: -----END [ ] [A-Z ]* PRIVATE [ ] KEY----- | \Z )
     | \b (?P<kind> (?:sk|rk)_(?:live|test)_ | whsec_ ) \w+  # of the payment service of a Rapua site
@@ -44,7 +45,7 @@ _SECRET = re.compile(
     re.IGNORECASE | re.ASCII | re.DOTALL | re.VERBOSE,
 )
 _REPLACEMENT = (
-    r"\g<line>\g<name>\g<open>\g<open1>\g<escaped>\g<user>\g<scheme>\g<kind>"
+    r"\g<line>\g<name>\g<open>\g<open1>\g<escaped>\g<user>\g<option>\g<scheme>\g<kind>"
     + REDACTED
     + r"\g<close>\g<close1>\g<close2>"
 )
@@ -57,7 +58,7 @@ _LONGEST_NAME = 100
 def redact(text: str) -> str:
     """Return *text* with what reads like a secret replaced by `***`.
 
-    Such are the values in `password=…`, `"token": "…"` and the like, the credentials in a URL, what
+    Such are the values in `password=…`, `"token": "…"`, `--password …` and the like, the credentials in a URL, what
     follows `Bearer`, the lines of `Authorization` and `Cookie` headers, private keys in PEM, JSON web
     tokens, and the keys of the payment service. Rather too much is replaced than too little. Doing so
     again changes nothing.

@@ -23,6 +23,13 @@ TEXTS = st.one_of(st.text(), st.lists(st.sampled_from(PARTS), max_size=14).map("
     ("text", "left"),
     [
         ("password=hunter2 rest", "password=*** rest"),
+        ("mysql --password hunter2 --user ann", "mysql --password *** --user ann"),
+        ("x --db-password hunter2", "x --db-password ***"),
+        ("['mysql', '--password', 'hunter2', '-v']", "['mysql', '--password', '***', '-v']"),
+        ('["curl", "--api-key", "hunter2"]', '["curl", "--api-key", "***"]'),
+        ("mysql --password --user ann", "mysql --password --user ann"),
+        ("--passwords-file x", "--passwords-file x"),
+        ("the password was wrong", "the password was wrong"),
         ("PGPASSWORD=hunter2 psql", "PGPASSWORD=*** psql"),
         ("new_password: 'hunter 2', next", "new_password: '***', next"),
         ('{"token": "hunter2", "count": 1}', '{"token": "***", "count": 1}'),

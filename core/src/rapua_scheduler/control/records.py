@@ -14,6 +14,8 @@ from rapua_scheduler.store.port import Store
 FAILED = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.INTERRUPTED, RunStatus.LOST})
 """What `history --failed` shows."""
 
+_MOST_MATCHES = 10
+
 
 @frozen
 class RunRecord:
@@ -80,14 +82,14 @@ def find_run(store: Store, text: str) -> Run:
         exact = store.run(text)
         if exact is not None:
             return exact
-        matches = [run for run in store.runs() if run.run_id.startswith(text) or run.run_id.endswith(text)]
+        matches = list(store.runs(id_part=text, limit=_MOST_MATCHES))
     if len(matches) == 1:
         return matches[0]
     if not matches:
         raise RapuaSchedulerError(f"no run has the id {text!a}; `rapua-scheduler history` lists them")
+    number = f"{len(matches)} or more" if len(matches) == _MOST_MATCHES else len(matches)
     raise RapuaSchedulerError(
-        f"{len(matches)} runs match {text!r}, among them {', '.join(run.run_id for run in matches[:3])}; "
-        "write more of the id"
+        f"{number} runs match {text!r}, among them {', '.join(run.run_id for run in matches[:3])}; write more of the id"
     )
 
 

@@ -363,6 +363,7 @@ class Store(Protocol):
         job_key: str | None = None,
         since: datetime | None = None,
         statuses: Collection[RunStatus] | None = None,
+        id_part: str | None = None,
         limit: int | None = None,
     ) -> Sequence[Run]:
         """Return runs, newest claim first.
@@ -371,6 +372,7 @@ class Store(Protocol):
             job_key: Only of this job.
             since: Only started at or after this.
             statuses: Only with one of these.
+            id_part: Only those whose id begins or ends so.
             limit: At most so many.
         """
 

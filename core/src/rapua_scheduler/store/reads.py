@@ -162,6 +162,7 @@ class SqliteReader:
         job_key: str | None = None,
         since: datetime | None = None,
         statuses: Collection[RunStatus] | None = None,
+        id_part: str | None = None,
         limit: int | None = None,
     ) -> Sequence[Run]:
         """See `Store.runs`."""
@@ -177,6 +178,9 @@ class SqliteReader:
             if _UNFINISHED.issuperset(statuses):
                 terms.append(UNFINISHED)
                 order = "+id DESC"
+        if id_part is not None:
+            terms.append("(substr(run_id, 1, length(?)) = ? OR substr(run_id, -length(?)) = ?)")
+            arguments += [id_part] * 4
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         if job_key is not None:
             statement = f"{_CHAIN} SELECT {RUN_COLUMNS} FROM chain {where}"

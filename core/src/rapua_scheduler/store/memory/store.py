@@ -286,6 +286,7 @@ class MemoryStore:
         job_key: str | None = None,
         since: datetime | None = None,
         statuses: Collection[RunStatus] | None = None,
+        id_part: str | None = None,
         limit: int | None = None,
     ) -> Sequence[Run]:
         """See `Store.runs`."""
@@ -295,6 +296,7 @@ class MemoryStore:
                 for run in self._histories.newest_first(job_key)
                 if (since is None or (run.started_at is not None and run.started_at >= since))
                 and (statuses is None or run.status in statuses)
+                and (id_part is None or run.run_id.startswith(id_part) or run.run_id.endswith(id_part))
             )
             return list(islice(found, limit))
 

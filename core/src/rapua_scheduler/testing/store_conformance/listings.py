@@ -57,6 +57,17 @@ class Listings:
         assert len(store.runs(statuses=set(RunStatus), limit=2)) == 2
         assert store.runs(statuses=set()) == []
 
+    def test_runs_are_found_by_the_beginning_or_the_end_of_their_id(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+        store.decide([to_run(1), to_run(12), to_run(2, "mop")])
+
+        assert {run.run_id for run in store.runs(id_part="sweep-")} == {"sweep-schedule-1", "sweep-schedule-12"}
+        assert [run.run_id for run in store.runs(id_part="-2")] == ["mop-schedule-2"]
+        assert [run.run_id for run in store.runs(id_part="2", limit=1)] == ["mop-schedule-2"]
+        assert [run.run_id for run in store.runs(id_part="2", job_key="sweep")] == ["sweep-schedule-12"]
+        assert store.runs(id_part="schedule") == []
+        assert store.runs(id_part="%") == []
+
     def test_a_run_without_a_start_is_in_no_stretch_of_time(self, store: Store) -> None:
         store.claim(evolve(some_run(1, trigger=Trigger.MANUAL), started_at=None))
 
