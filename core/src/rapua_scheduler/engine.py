@@ -18,7 +18,7 @@ from rapua_scheduler.dispatcher import Dispatcher
 from rapua_scheduler.errors import BrokenNextError, StoreError
 from rapua_scheduler.fire_times import Survey
 from rapua_scheduler.intake import Intake
-from rapua_scheduler.job_states import JobState
+from rapua_scheduler.job_states import TICK, JobState
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.lookahead import Answer, Lookahead
 from rapua_scheduler.planner import Verdict
@@ -90,7 +90,7 @@ class Engine:
         self._watch = clock_watch
         self._longest_wait = longest_wait
         self._look_every = look_every
-        self._adopt_from = None if adopt_from is None else adopt_from - _TICK  # becomes a mark: decided on
+        self._adopt_from = None if adopt_from is None else adopt_from - TICK  # becomes a mark: decided on
         self._has_room = has_room
         self._agenda = Agenda(clock)
         self._announce = Announcer(zone, publish)
@@ -200,9 +200,9 @@ class Engine:
             if self._intake.find_due(state, known):
                 found[known.key] = state.due
         except BrokenNextError as error:
+            due = state.due
             self._set_aside(state, error)
-        if state.former is not None:  # the store keeps what was pending until it is decided on
-            state.due = state.former.pending
+            state.due = due
         self._agenda.schedule(state)
         self._announce.next_run(state)
         self._not_taken_over.append(registered)
@@ -244,7 +244,7 @@ class Engine:
                 surveyed.append((state, answer.survey))
             else:
                 state.failures = 0
-                if state.former is not None:
+                if state.formers:
                     continue
                 state.due = found[answer.job_key] = answer.next
                 self._agenda.schedule(state)
@@ -375,8 +375,9 @@ class Engine:
     def _settle(self, state: JobState, verdict: Verdict, now: datetime, *, is_too_fast: bool) -> None:
         """Act on what was decided on a job, and find out when it is due again."""
         decision = verdict.decision
-        job, former = state.job, state.former
-        state.former = None
+        job, formers = state.job, state.formers
+        due = decision.next_fire_time
+        state.formers = () if due is None else tuple(former for former in formers if due <= former.until + TICK)
         self._agenda.move(state, decision.mark, decision.next_fire_time)
         self._act_on(state, verdict, now)
         if state.due is not None and is_too_fast:
@@ -384,8 +385,8 @@ class Engine:
         elif state.due is not None:
             self._agenda.schedule(state)
             self._announce.next_run(state)
-        elif former is not None and not isinstance(job.next, BuiltInSchedule):
-            state.question = self._lookahead.ask_next(state.registered, former.until)
+        elif formers and not isinstance(job.next, BuiltInSchedule):
+            state.question = self._lookahead.ask_next(state.registered, formers[-1].until)
         elif state.registered.asks_after_each_run and self._dispatcher.is_idle(job.key):
             state.question = self._lookahead.ask_next(state.registered, state.mark)
 
@@ -422,6 +423,3 @@ class Engine:
             self._store.set_next(next_fire_times)
         except StoreError as error:  # they are worked out again at the next start
             _log.error("Next fire times not recorded", problem=str(error), jobs=len(next_fire_times))
-
-
-_TICK = timedelta(microseconds=1)

@@ -87,6 +87,7 @@ class Stretch:
         window: The window that they lie in, if one; never a `failed` one, which decides nothing.
         until: Where the stretch ends, in UTC, if its newest fire times were not found.
         is_claimed: Whether it is a single fire time that has its run already.
+        unknown: Why its fire times are not known, if they are not.
     """
 
     first: datetime
@@ -96,6 +97,7 @@ class Stretch:
     window: Window | None = None
     until: datetime | None = None
     is_claimed: bool = False
+    unknown: str = ""
 
     @property
     def end(self) -> datetime:
@@ -306,7 +308,7 @@ def _stepped(
     while after is not None and after <= now:
         found.append(after)
         if len(found) > MOST_CALLS or enough():
-            rest = Stretch(after + _TICK, (), None, None, until=now)
+            rest = Stretch(after + _TICK, (), None, None, until=now, unknown="too many to count")
             stretches = (*_cut(found, keep, circumstances), rest)
             return Survey(stretches, first_after(next_function, now, zone), is_too_fast=True)
         after = first_after(next_function, after, zone)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
 from rapua_scheduler.errors import StoreError
 from rapua_scheduler.fire_times import fire_key, first_after
 from rapua_scheduler.job import Job, takes_after
-from rapua_scheduler.job_states import AbsentJob, Former, JobState, broken, lag
+from rapua_scheduler.job_states import AbsentJob, Former, JobState, broken, first_of_formers, lag
 from rapua_scheduler.lookahead import Lookahead
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.schedules import BuiltInSchedule, from_fingerprint
@@ -26,27 +27,30 @@ class Intake:
         """Find out, or ask its plugin, when a job is due.
 
         Returns:
-            Whether that is worth recording: it follows from the schedule, and is not recorded so yet.
+            Whether that is worth recording: it follows from the schedule.
 
         Raises:
-            BrokenNextError: The schedule is somebody's own subclass, and misbehaves.
+            BrokenNextError: The schedule is somebody's own subclass, and misbehaves; what was due by former
+                ones is due.
         """
-        job, since = state.job, known.mark
-        if known.changed_at is not None and known.changed_at > known.mark:
-            since = known.changed_at
-            state.former = self._former(known, known.changed_at)
-        try:
-            if isinstance(job.next, BuiltInSchedule):
+        job, since = state.job, max([known.mark, *(former.until for former in known.formers)])
+        state.formers = tuple(_formers(known))
+        state.due = first_of_formers(state.formers, known.mark, self._zone)
+        if isinstance(job.next, BuiltInSchedule):
+            try:
                 if job.jitter is not None:
                     state.lag = lag(job.key, job.next, job.jitter, since, self._zone)
-                state.due = self._first_undecided(job.next, known, since)
-            elif known.next_fire_time is not None and not takes_after(job.next):
-                state.due = known.next_fire_time
-            else:
-                state.question = self._lookahead.ask_next(state.registered, since)
-        except Exception as error:
-            raise broken(error) from error
-        return isinstance(job.next, BuiltInSchedule) and state.former is None
+                state.due = state.due or self._first_undecided(job.next, known, since)
+            except Exception as error:
+                raise broken(error) from error
+            return True
+        if state.due is not None:
+            return False
+        if known.next_fire_time is not None and not takes_after(job.next):
+            state.due = known.next_fire_time
+        else:
+            state.question = self._lookahead.ask_next(state.registered, since)
+        return False
 
     def _first_undecided(self, schedule: BuiltInSchedule, known: StoredJob, since: datetime) -> datetime | None:
         """Return the first fire time of a job after *since* that was not decided on under another instant."""
@@ -62,14 +66,6 @@ class Intake:
             due = first_after(schedule, due, self._zone)
         return due
 
-    def _former(self, known: StoredJob, until: datetime) -> Former | None:
-        """Return the schedule that a job had until it changed, if fire times of it are still to be decided on."""
-        schedule = from_fingerprint(known.former_fingerprint)
-        pending = known.next_fire_time if schedule is None else first_after(schedule, known.mark, self._zone)
-        if pending is None or not known.mark < pending <= until:
-            return None
-        return Former(schedule, pending, until)
-
     def absent(self, known: StoredJob) -> AbsentJob | None:
         """Return a job whose plugin is not there; None if nobody knows its schedule without that."""
         schedule = from_fingerprint(known.fingerprint)
@@ -79,6 +75,23 @@ class Intake:
         state = AbsentJob(RegisteredJob(job, known.plugin, known.distribution, known.version), known.mark)
         state.due = first_after(schedule, known.mark, self._zone)
         return state
+
+
+def _formers(known: StoredJob) -> Iterator[Former]:
+    """Give the schedules that a job had before, as far as they may have fire times that are not decided on."""
+    after = known.mark
+    for former in known.formers:
+        if former.until <= after:
+            continue
+        schedule = from_fingerprint(former.fingerprint)
+        following = known.next_fire_time
+        if schedule is not None:
+            yield Former(former.until, schedule)
+        elif following is not None and after < following <= former.until:
+            yield Former(former.until, pending=following)
+        elif former is not known.formers[-1]:  # of the last one it is known that nothing was pending
+            yield Former(former.until)
+        after = former.until
 
 
 def _never(_: object) -> None:

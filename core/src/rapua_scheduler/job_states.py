@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta, tzinfo
 
 from attrs import frozen
@@ -17,20 +18,46 @@ from rapua_scheduler.schedules import BuiltInSchedule
 _FIRE_TIMES_LOOKED_AT = 32
 _NO_LAG = timedelta(0)
 
+TICK = timedelta(microseconds=1)
+"""The shortest time there is."""
+
 
 @frozen
 class Former:
-    """The schedule that a job had until it changed.
+    """A schedule that a job had until it changed.
 
     Attributes:
+        until: When it changed, in UTC; fire times after it are those of the next schedule.
         schedule: It, if it was a built-in one.
-        pending: The fire time of it that was known to come next, in UTC.
-        until: When it changed, in UTC; the schedule of today has no fire times before.
+        pending: Of a function of its own, the fire time that was known to come next, in UTC, if one was.
     """
 
-    schedule: BuiltInSchedule | None
-    pending: datetime
     until: datetime
+    schedule: BuiltInSchedule | None = None
+    pending: datetime | None = None
+
+    def first_after(self, after: datetime, zone: tzinfo) -> datetime | None:
+        """Return the first instant of it after *after* to be decided on, in UTC; None if there is none.
+
+        A function that nobody has any more says nothing about the rest of its time: that is decided on when
+        it is over.
+        """
+        if after >= self.until:
+            return None
+        if self.schedule is not None:
+            first = first_after(self.schedule, after, zone)
+            return first if first is not None and first <= self.until else None
+        return self.pending if self.pending is not None and self.pending > after else self.until + TICK
+
+
+def first_of_formers(formers: Iterable[Former], after: datetime, zone: tzinfo) -> datetime | None:
+    """Return the first instant after *after* to be decided on by any of these, oldest first; None if none is."""
+    for former in formers:
+        first = former.first_after(after, zone)
+        if first is not None:
+            return first
+        after = max(after, former.until)
+    return None
 
 
 class JobState:
@@ -41,13 +68,13 @@ class JobState:
         mark: The last fire time decided on, in UTC.
         due: The fire time that is decided on next, in UTC; None while it is not known, or if there is none.
         lag: By how much it starts later than its fire times.
-        former: The schedule that it had, as long as fire times of that are to be decided on.
+        formers: The schedules that it had, oldest first, as long as fire times of them are to be decided on.
         question: The number of the question that is being asked of its plugin; 0 if none is.
         failures: How often in a row its next function has misbehaved.
         is_absent: Whether its plugin is not there, so that none of its fire times can be run.
     """
 
-    __slots__ = ("due", "failures", "former", "lag", "mark", "question", "registered")
+    __slots__ = ("due", "failures", "formers", "lag", "mark", "question", "registered")
 
     is_absent = False
 
@@ -56,7 +83,7 @@ class JobState:
         self.mark = mark
         self.due: datetime | None = None
         self.lag = _NO_LAG
-        self.former: Former | None = None
+        self.formers: tuple[Former, ...] = ()
         self.question = 0
         self.failures = 0
 

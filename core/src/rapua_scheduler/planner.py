@@ -241,7 +241,7 @@ def _answers(stretches: Sequence[Stretch], now: datetime, catch_up: CatchUp) -> 
             continue
         reason, detail = _why_not(stretch.window, catch_up)
         if not stretch.kept:
-            yield _Answer(stretch.first, stretch.end, None, reason=GapReason.MISSED, detail="too many to count")
+            yield _Answer(stretch.first, stretch.end, None, reason=GapReason.MISSED, detail=stretch.unknown)
             continue
         if stretch.last_before is not None:
             yield _Answer(stretch.first, stretch.last_before, stretch.earlier, reason=reason, detail=detail)

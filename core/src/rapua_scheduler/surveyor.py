@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
 from attrs import evolve
 
 from rapua_scheduler.controls import Controls
-from rapua_scheduler.fire_times import Survey, first_after, only, survey
+from rapua_scheduler.fire_times import Stretch, Survey, first_after, only, survey
 from rapua_scheduler.job import takes_after
-from rapua_scheduler.job_states import Former, JobState, broken
+from rapua_scheduler.job_states import TICK, Former, JobState, broken, first_of_formers
 from rapua_scheduler.lookahead import Lookahead
 from rapua_scheduler.planner import kept_by
 from rapua_scheduler.schedules import BuiltInSchedule
+
+_WHY_UNKNOWN = "by a next function that the job does not have any more: nobody can tell which fire times there were"
 
 
 class Surveyor:
@@ -32,11 +35,11 @@ class Surveyor:
         job = state.job
         if isinstance(job.next, BuiltInSchedule):
             try:
-                return self._surveyed(state, job.next, due, now - state.lag)
+                return self._surveyed(state, job.next, due, now)
             except Exception as error:
                 raise broken(error) from error
-        if state.former is not None:
-            return self._of_former(state, state.former, now)
+        if state.formers:
+            return Survey(self._of_formers(state, now), first_of_formers(state.formers, now, self._zone))
         if not takes_after(job.next):
             return self.lone(state, due)
         state.question = self._lookahead.ask_survey(
@@ -53,25 +56,43 @@ class Surveyor:
         return only(due, self._controls.circumstances_of(state.job.key))
 
     def _surveyed(self, state: JobState, schedule: BuiltInSchedule, due: datetime, now: datetime) -> Survey:
-        job, former = state.job, state.former
-        circumstances = self._controls.circumstances_of(job.key)
-        keep = kept_by(job.catch_up)
-        if former is None:
-            return survey(schedule, due, now, self._zone, keep=keep, circumstances=circumstances)
-        before = self._of_former(state, former, now)
-        first = first_after(schedule, former.until, self._zone)
-        if first is None or first > now:
-            return evolve(before, next=first)
-        since = survey(schedule, first, now, self._zone, keep=keep, circumstances=circumstances)
-        return evolve(since, stretches=(*before.stretches, *since.stretches))
-
-    def _of_former(self, state: JobState, former: Former, now: datetime) -> Survey:
-        """Return the survey of the fire times that a job had by its former schedule."""
-        if former.schedule is None:
-            return self.lone(state, former.pending)
         job = state.job
         circumstances = self._controls.circumstances_of(job.key)
-        until = min(now, former.until)
         keep = kept_by(job.catch_up)
-        found = survey(former.schedule, former.pending, until, self._zone, keep=keep, circumstances=circumstances)
-        return evolve(found, next=None)
+        if not state.formers:
+            return survey(schedule, due, now - state.lag, self._zone, keep=keep, circumstances=circumstances)
+        before = self._of_formers(state, now)
+        if (still := first_of_formers(state.formers, now, self._zone)) is not None:
+            return Survey(before, still)
+        first = first_after(schedule, state.formers[-1].until, self._zone)
+        if first is None or first > now - state.lag:
+            return Survey(before, first)
+        since = survey(schedule, first, now - state.lag, self._zone, keep=keep, circumstances=circumstances)
+        return evolve(since, stretches=(*before, *since.stretches))
+
+    def _of_formers(self, state: JobState, now: datetime) -> tuple[Stretch, ...]:
+        """Return the stretches of fire times up to *now* that a job had by its former schedules."""
+        stretches: list[Stretch] = []
+        after = state.mark
+        for former in state.formers:
+            until = min(now, former.until)
+            if after < until:
+                stretches += self._of_former(state, former, after, until)
+                after = until
+        return tuple(stretches)
+
+    def _of_former(self, state: JobState, former: Former, after: datetime, until: datetime) -> Iterator[Stretch]:
+        if former.schedule is not None:
+            first = first_after(former.schedule, after, self._zone)
+            if first is not None and first <= until:
+                job = state.job
+                circumstances = self._controls.circumstances_of(job.key)
+                keep = kept_by(job.catch_up)
+                found = survey(former.schedule, first, until, self._zone, keep=keep, circumstances=circumstances)
+                yield from found.stretches
+            return
+        if former.pending is not None and after < former.pending <= until:
+            yield from self.lone(state, former.pending).stretches
+            after = former.pending
+        if after < until:
+            yield Stretch(after + TICK, (), earlier=None, until=until, unknown=_WHY_UNKNOWN)

@@ -107,8 +107,9 @@ class Case:
         What the host goes by counts before what is installed by now.
         """
         stored = self.stored
-        if stored is not None and stored.changed_at is not None and at <= stored.changed_at:
-            return from_fingerprint(stored.former_fingerprint)
+        former = next((former for former in stored.formers if at <= former.until), None) if stored else None
+        if former is not None:
+            return from_fingerprint(former.fingerprint)
         known = from_fingerprint(stored.fingerprint) if stored is not None else None
         if known is not None or self.registered is None:
             return known

@@ -13,8 +13,17 @@ from rapua_scheduler.store.port import StoredJob
 from rapua_scheduler.store.rows import JOB_COLUMNS, job_fields, to_job, to_json, to_micros, to_optional_micros
 from rapua_scheduler.store.statements import field, refuse_undeclared
 
-# The earlier of two changes is kept until the mark is past it: the fire times before it are of the rule before.
-_KEEPS_CHANGE = "jobs.fingerprint IN ('', excluded.fingerprint) OR jobs.changed_at > jobs.mark"
+_KEEP_FORMER = f"""
+    INSERT INTO schedules (job_key, fingerprint, until)
+    SELECT jobs.key, jobs.fingerprint, :at FROM json_each(:jobs) AS given JOIN jobs ON jobs.key = {field(0)}
+    WHERE jobs.fingerprint NOT IN ('', {field(6)}) ORDER BY given.key
+"""
+
+# The clock that told was ahead.
+_END_FORMERS = """
+    UPDATE schedules SET until = max(:at, mark) FROM jobs
+    WHERE jobs.key = job_key AND until > max(:at, mark) AND job_key IN (SELECT value FROM json_each(:keys))
+"""
 
 _DECLARE = f"""
     INSERT INTO jobs
@@ -25,9 +34,7 @@ _DECLARE = f"""
         name = excluded.name, plugin = excluded.plugin, distribution = excluded.distribution,
         version = excluded.version, schedule = excluded.schedule, fingerprint = excluded.fingerprint,
         mark = coalesce(mark, excluded.mark), first_seen_at = coalesce(first_seen_at, excluded.first_seen_at),
-        last_seen_at = excluded.last_seen_at,
-        changed_at = CASE WHEN {_KEEPS_CHANGE} THEN changed_at ELSE :at END,
-        former_fingerprint = CASE WHEN {_KEEPS_CHANGE} THEN former_fingerprint ELSE fingerprint END
+        last_seen_at = excluded.last_seen_at
 """
 
 
@@ -43,7 +50,8 @@ def declare(
         "at": to_micros(at),
         "mark": to_micros(at if adopt_from is None else adopt_from),
     }
-    connection.execute(_DECLARE, given)
+    for statement in (_KEEP_FORMER, _DECLARE, _END_FORMERS):
+        connection.execute(statement, given)
     connection.execute(
         """
         UPDATE windows SET since = min(since, :at), until = :at
@@ -91,6 +99,7 @@ _MOVE = (
     UPDATE runs SET job_key = :key, previous = linked.previous FROM linked WHERE runs.id = linked.id
     """,
     "UPDATE gaps SET job_key = :key WHERE job_key = :former",
+    "UPDATE schedules SET job_key = :key WHERE job_key = :former",
     "UPDATE windows SET job_key = :key WHERE job_key = :former",
     "DELETE FROM jobs WHERE key = :key",
     """

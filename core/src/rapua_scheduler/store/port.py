@@ -27,6 +27,19 @@ NO_JOB = ""
 
 
 @frozen
+class FormerSchedule:
+    """A schedule that a job has had.
+
+    Attributes:
+        fingerprint: Its fingerprint.
+        until: When a host first had the job with the next one, in UTC: what was due up to here is due by it.
+    """
+
+    fingerprint: str
+    until: datetime
+
+
+@frozen
 class StoredJob:
     """What a store knows of a job, whether or not its plugin is still installed.
 
@@ -42,9 +55,7 @@ class StoredJob:
         next_fire_time: The first fire time later than the mark, in UTC; None if there is none.
         first_seen_at: When a host first had this job, in UTC.
         last_seen_at: When a host was last started with this job, in UTC.
-        changed_at: When its schedule last became another one, in UTC; None if it never did, or if the
-            mark is already later. The new schedule has no fire times before.
-        former_fingerprint: The fingerprint of the schedule before that.
+        formers: The schedules that it had before, oldest first; those long past are forgotten.
     """
 
     key: str
@@ -58,8 +69,7 @@ class StoredJob:
     next_fire_time: datetime | None
     first_seen_at: datetime
     last_seen_at: datetime
-    changed_at: datetime | None = None
-    former_fingerprint: str = ""
+    formers: tuple[FormerSchedule, ...] = ()
 
 
 @frozen
@@ -121,8 +131,9 @@ class Store(Protocol):
         up, or *adopt_from*, if that is given. If it is not known under its key, but under one that it
         had formerly and that is not among *jobs*, then everything that is recorded under that key is
         its own from now on. For one that is known, name, provider, schedule and last_seen_at are
-        replaced, and the mark stays; if the schedule's fingerprint is another one now, *at* and the
-        former fingerprint are kept until its mark is later. An `absent` or `failed` window of one of
+        replaced, and the mark stays; if the schedule's fingerprint is another one now, the one before
+        becomes a former one, until *at*. A former one that was until a later time, by a clock that was
+        ahead, was until *at*, or until the mark if that is later. An `absent` or `failed` window of one of
         these jobs ends. Jobs that are not named stay as they are.
 
         Returns:
@@ -296,6 +307,8 @@ class Store(Protocol):
         """End the `held` window, let *at* count as a sign of life, and lower every mark that is later to *at*.
 
         A mark that is a few seconds later stays: a host may have gone on meanwhile.
+
+        No former schedule has been until a later time than that.
 
         No mark is lowered below the newest fire time whose claim was pruned: it alone still guards that.
         Later fire times are decided on anew, so that a gap no longer tells of them. Runs stay, and what

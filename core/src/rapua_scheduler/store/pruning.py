@@ -64,6 +64,10 @@ _FORGET_WINDOWS = """
     )
 """
 
+_FORGET_SCHEDULES = """
+    DELETE FROM schedules WHERE until < :before AND until <= (SELECT mark FROM jobs WHERE key = job_key)
+"""
+
 _GONE = "(SELECT value FROM json_each(:gone))"
 
 # Where something older than what goes stays, the links of the job's chain lead past what goes.
@@ -121,7 +125,8 @@ def prune(connection: sqlite3.Connection, before: datetime, keep_runs: int, most
             gone += _forget(connection, _BEYOND, _FORGET_RUNS, {**given, "most": most - gone})
     for found in (_GAPS_BEFORE, _GAPS_BEYOND):
         gone += _forget(connection, found, _FORGET_GAPS, {**given, "most": most - gone})
-    connection.execute(_FORGET_WINDOWS, given)
+    for statement in (_FORGET_WINDOWS, _FORGET_SCHEDULES):
+        connection.execute(statement, given)
     return gone
 
 

@@ -21,7 +21,7 @@ from rapua_scheduler.run import (
     Window,
     WindowKind,
 )
-from rapua_scheduler.store.port import StoredJob
+from rapua_scheduler.store.port import FormerSchedule, StoredJob
 from rapua_scheduler.store.texts import storable, storable_error, storable_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -137,7 +137,8 @@ def _result_text(result: Mapping[str, Scalar]) -> str:
 
 JOB_COLUMNS = (
     "key, name, plugin, distribution, version, schedule, fingerprint, mark, next_fire_time, first_seen_at, "
-    "last_seen_at, changed_at, former_fingerprint"
+    "last_seen_at, (SELECT json_group_array(json_array(fingerprint, until)) FROM ("
+    "SELECT schedules.fingerprint, until FROM schedules WHERE job_key = jobs.key ORDER BY id))"
 )
 RUN_COLUMNS = (
     "run_id, job_key, fire_time, fire_key, trigger, status, attempt, started_at, finished_at, result, error, "
@@ -151,9 +152,8 @@ WINDOW_COLUMNS = "job_key, kind, since, until, reason, begun_by"
 
 def to_job(row: Sequence[Any]) -> StoredJob:
     """Return the job of a row of `JOB_COLUMNS`."""
-    key, name, plugin, distribution, version, schedule, fingerprint, *instants, former_fingerprint = row
-    mark, next_fire_time, first_seen_at, last_seen_at, changed_at = instants
-    is_change_pending = changed_at is not None and mark < changed_at
+    key, name, plugin, distribution, version, schedule, fingerprint, *instants, formers = row
+    mark, next_fire_time, first_seen_at, last_seen_at = instants
     return StoredJob(
         key,
         name,
@@ -166,8 +166,7 @@ def to_job(row: Sequence[Any]) -> StoredJob:
         from_optional_micros(next_fire_time),
         from_micros(first_seen_at),
         from_micros(last_seen_at),
-        from_micros(changed_at) if is_change_pending else None,
-        former_fingerprint if is_change_pending else "",
+        () if formers == "[]" else tuple(FormerSchedule(text, from_micros(at)) for text, at in json.loads(formers)),
     )
 
 

@@ -135,8 +135,15 @@ _SECOND: Migration = (
     """,
     "CREATE INDEX windows_by_job ON windows (job_key)",
     "CREATE UNIQUE INDEX lasting ON windows (job_key, kind) WHERE until IS NULL",
-    "ALTER TABLE jobs ADD COLUMN changed_at INTEGER",  # when the schedule changed; of no meaning up to the mark
-    "ALTER TABLE jobs ADD COLUMN former_fingerprint TEXT NOT NULL DEFAULT ''",
+    """
+    CREATE TABLE schedules (  -- those that jobs had before, in the order in which they had them
+        id INTEGER PRIMARY KEY,
+        job_key TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        until INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX schedules_by_job ON schedules (job_key)",
     "ALTER TABLE jobs ADD COLUMN pruned_until INTEGER",  # newest fire time whose claim was pruned
     "ALTER TABLE jobs ADD COLUMN lowered_from INTEGER",  # claims up to here may lie ahead of the mark
     "ALTER TABLE jobs ADD COLUMN run_count INTEGER NOT NULL DEFAULT 0",

@@ -30,8 +30,7 @@ _ARE_LATER = f"job_key IN (SELECT value FROM json_each(:keys)) AND last > {_MARK
 
 _LOWER = (
     f"""
-    UPDATE jobs SET mark = {_LOWERED}, lowered_from = max(mark, coalesce(lowered_from, mark)), next_fire_time = NULL,
-        changed_at = iif(changed_at > mark, changed_at, NULL)
+    UPDATE jobs SET mark = {_LOWERED}, lowered_from = max(mark, coalesce(lowered_from, mark)), next_fire_time = NULL
     WHERE key IN (SELECT value FROM json_each(:keys))
     """,
     f"DELETE FROM gaps WHERE {_ARE_LATER} AND first > {_MARK}",
@@ -76,6 +75,9 @@ def release(connection: sqlite3.Connection, at: datetime, job_key: str | None, p
     given["keys"] = to_json(keys)
     for statement in _LOWER:
         connection.execute(statement, given)
+    connection.execute(
+        "UPDATE schedules SET until = :at WHERE until > :at AND job_key = coalesce(:job_key, job_key)", given
+    )
     for gap_id, fingerprint, mark, *fields in connection.execute(_CUT, given).fetchall():
         part = part_until(fingerprint, to_gap(fields), from_micros(mark))
         connection.execute(

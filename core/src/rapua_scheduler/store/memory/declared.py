@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from attrs import evolve
 
 from rapua_scheduler.errors import UnknownJobError
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.store.port import StoredJob
+from rapua_scheduler.store.port import FormerSchedule, StoredJob
 from rapua_scheduler.store.texts import storable
+
+_TICK = timedelta(microseconds=1)
 
 
 class Record:
@@ -31,7 +35,7 @@ class Declared:
     def __init__(self) -> None:
         """Begin without any."""
         self._records: dict[str, Record] = {}
-        self._changes: dict[str, tuple[datetime, str]] = {}  # when the schedule changed, and from which
+        self._formers: dict[str, tuple[FormerSchedule, ...]] = {}
 
     def declare(self, registered: RegisteredJob, at: datetime, mark: datetime) -> None:
         """Record that a job is installed; *mark* is for one that is new."""
@@ -41,8 +45,9 @@ class Declared:
             self._records[key] = Record(registered, at, mark)
             return
         former = storable(record.registered.fingerprint)
-        if former not in ("", storable(registered.fingerprint)) and not self._is_pending(key):
-            self._changes[key] = (at, former)
+        if former not in ("", storable(registered.fingerprint)):
+            self._formers[key] = (*self._formers.get(key, ()), FormerSchedule(former, at))
+        self.end_formers(key, max(at, record.mark))
         record.registered = registered
         record.last_seen_at = at
 
@@ -62,8 +67,8 @@ class Declared:
         former = next((key for key in job.formerly if key in self._records and key not in taken), None)
         if former is not None:
             self._records[job.key] = self._records.pop(former)
-            if former in self._changes:
-                self._changes[job.key] = self._changes.pop(former)
+            if former in self._formers:
+                self._formers[job.key] = self._formers.pop(former)
         return former
 
     def mark_of(self, job_key: str) -> datetime | None:
@@ -77,8 +82,6 @@ class Declared:
 
     def lower(self, job_key: str, mark: datetime) -> None:
         """Move a job's mark back."""
-        if not self._is_pending(job_key):
-            self._changes.pop(job_key, None)
         record = self._records[job_key]
         record.mark = mark
         record.next_fire_time = None
@@ -97,7 +100,6 @@ class Declared:
         """Return a job as others see it."""
         record = self._records[job_key]
         registered = record.registered
-        changed_at, former = self._changes[job_key] if self._is_pending(job_key) else (None, "")
         return StoredJob(
             registered.job.key,
             storable(registered.job.name),
@@ -110,13 +112,20 @@ class Declared:
             record.next_fire_time,
             record.first_seen_at,
             record.last_seen_at,
-            changed_at,
-            former,
+            self._formers.get(job_key, ()),
         )
 
-    def _is_pending(self, job_key: str) -> bool:
-        change = self._changes.get(job_key)
-        return change is not None and change[0] > self._records[job_key].mark
+    def end_formers(self, job_key: str, at: datetime) -> None:
+        """Let no former schedule of a job have been until a time later than *at*."""
+        if job_key in self._formers:
+            formers = self._formers[job_key]
+            self._formers[job_key] = tuple(evolve(former, until=min(former.until, at)) for former in formers)
+
+    def forget_formers(self, before: datetime) -> None:
+        """Forget the former schedules that were until a time before *before*, and that the marks are past."""
+        for key, formers in self._formers.items():
+            until = min(before, self._records[key].mark + _TICK)
+            self._formers[key] = tuple(former for former in formers if former.until >= until)
 
     def __contains__(self, job_key: object) -> bool:
         return job_key in self._records

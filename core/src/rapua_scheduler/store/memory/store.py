@@ -219,7 +219,10 @@ class MemoryStore:
             self._windows.end("", WindowKind.HELD, at)
             self._alive_at = at
             self._said(True)
-            return [key for key in self._jobs if job_key in (None, key) and self._lower(key, at, part_until)]
+            said_of = [key for key in self._jobs if job_key in (None, key)]
+            for key in said_of:
+                self._jobs.end_formers(key, at)
+            return [key for key in said_of if self._lower(key, at, part_until)]
 
     def claims_ahead(self) -> Mapping[str, Sequence[datetime]]:
         """See `Store.claims_ahead`."""
@@ -342,6 +345,7 @@ class MemoryStore:
         with self._open():
             gone = self._histories.prune(before, keep_runs, most)
             marks = [self._jobs.find(key).mark for key in self._jobs]
+            self._jobs.forget_formers(utc(before))
             self._windows.forget(before, lambda key: self._jobs.mark_of(key) if key else min(marks, default=None))
             return gone
 

@@ -8,7 +8,7 @@ import pytest
 
 from rapua_scheduler.errors import UnknownJobError
 from rapua_scheduler.run import Trigger
-from rapua_scheduler.store.port import Store, StoredJob
+from rapua_scheduler.store.port import FormerSchedule, Store, StoredJob
 from rapua_scheduler.testing.store_conformance.samples import (
     HOUR,
     START,
@@ -106,46 +106,47 @@ class Declaring:
 
         stored = store.declare([some_job(name="Other", version="2.0")], START + HOUR)["sweep"]
 
-        assert (stored.changed_at, stored.former_fingerprint) == (None, "")
+        assert stored.formers == ()
 
-    def test_a_changed_schedule_is_kept_with_the_former_one_until_the_mark_is_past_it(self, store: Store) -> None:
-        store.declare([some_job(hours=1)], START)
-        former = some_job(hours=1).fingerprint
-
-        stored = store.declare([some_job(hours=2)], START + 3 * HOUR)["sweep"]
-
-        assert (stored.changed_at, stored.former_fingerprint) == (START + 3 * HOUR, former)
-        assert stored.fingerprint == some_job(hours=2).fingerprint
-        store.decide([to_run(2)])
-        assert (job_of(store).changed_at, job_of(store).former_fingerprint) == (START + 3 * HOUR, former)
-        store.decide([not_to_run(3)])
-        assert (job_of(store).changed_at, job_of(store).former_fingerprint) == (None, "")
-
-    def test_the_first_of_two_changes_is_kept_while_the_mark_is_not_past_it(self, store: Store) -> None:
-        store.declare([some_job(hours=1)], START)
-        store.declare([some_job(hours=2)], START + 3 * HOUR)
-
-        stored = store.declare([some_job(hours=5)], START + 4 * HOUR)["sweep"]
-
-        assert (stored.changed_at, stored.former_fingerprint) == (START + 3 * HOUR, some_job(hours=1).fingerprint)
-        assert stored.fingerprint == some_job(hours=5).fingerprint
-
-    def test_a_change_after_one_that_the_mark_is_past_is_kept(self, store: Store) -> None:
-        store.declare([some_job(hours=1)], START)
+    def test_every_schedule_that_a_job_had_is_kept_with_its_end(self, store: Store) -> None:
+        store.declare([some_job(hours=1), some_job("mop")], START)
         store.declare([some_job(hours=2)], START + 3 * HOUR)
         store.decide([not_to_run(4)])
+        store.declare([some_job(hours=2)], START + 5 * HOUR)
 
-        stored = store.declare([some_job(hours=5)], START + 6 * HOUR)["sweep"]
+        stored = store.declare([some_job(hours=1)], START + 6 * HOUR)["sweep"]
 
-        assert (stored.changed_at, stored.former_fingerprint) == (START + 6 * HOUR, some_job(hours=2).fingerprint)
+        assert stored.formers == (
+            FormerSchedule(some_job(hours=1).fingerprint, START + 3 * HOUR),
+            FormerSchedule(some_job(hours=2).fingerprint, START + 6 * HOUR),
+        )
+        assert stored.fingerprint == some_job(hours=1).fingerprint
+        assert job_of(store) == stored
+        assert job_of(store, "mop").formers == ()
 
-    def test_a_change_stays_when_the_job_is_declared_unchanged_again(self, store: Store) -> None:
+    def test_a_change_that_a_clock_ahead_has_told_was_at_the_next_declaration(self, store: Store) -> None:
+        store.declare([some_job("sweep", hours=1), some_job("mop", hours=1)], START)
+        store.decide([not_to_run(5, job_key="mop")])
+        store.declare([some_job("sweep", hours=2), some_job("mop", hours=2)], START + 900 * HOUR)
+
+        stored = store.declare([some_job("sweep", hours=2), some_job("mop", hours=3)], START + 4 * HOUR)
+
+        assert [former.until for former in stored["sweep"].formers] == [START + 4 * HOUR]
+        assert [former.until for former in stored["mop"].formers] == [START + 5 * HOUR, START + 4 * HOUR]
+
+    def test_schedules_long_past_are_forgotten(self, store: Store) -> None:
         store.declare([some_job(hours=1)], START)
-        store.declare([some_job(hours=2)], START + 3 * HOUR)
+        store.declare([some_job(hours=2)], START + HOUR)
+        store.declare([some_job(hours=3)], START + 3 * HOUR)
+        store.declare([some_job(hours=4)], START + 5 * HOUR)
 
-        stored = store.declare([some_job(hours=2)], START + 9 * HOUR)["sweep"]
-
-        assert (stored.changed_at, stored.former_fingerprint) == (START + 3 * HOUR, some_job(hours=1).fingerprint)
+        store.prune(START + 9 * HOUR, 10)
+        assert len(job_of(store).formers) == 3
+        store.decide([not_to_run(3)])
+        store.prune(START + HOUR, 10)
+        assert len(job_of(store).formers) == 3
+        store.prune(START + 9 * HOUR, 10)
+        assert [former.until for former in job_of(store).formers] == [START + 5 * HOUR]
 
     def test_declaring_nothing_is_no_trouble(self, store: Store) -> None:
         assert dict(store.declare([], START)) == {}

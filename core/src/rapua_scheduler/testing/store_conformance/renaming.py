@@ -10,7 +10,7 @@ from rapua_scheduler.run import (
     Decision,
     Trigger,
 )
-from rapua_scheduler.store.port import Store
+from rapua_scheduler.store.port import FormerSchedule, Store
 from rapua_scheduler.testing.store_conformance.samples import (
     HOUR,
     START,
@@ -75,7 +75,7 @@ class Renaming:
 
         stored = store.declare([some_job("brush", hours=2, formerly=("sweep",))], START + HOUR)["brush"]
 
-        assert (stored.changed_at, stored.former_fingerprint) == (START + HOUR, some_job(hours=1).fingerprint)
+        assert stored.formers == (FormerSchedule(some_job(hours=1).fingerprint, START + HOUR),)
 
     def test_a_renamed_job_keeps_a_change_that_is_pending(self, store: Store) -> None:
         store.declare([some_job(hours=1)], START)
@@ -83,7 +83,7 @@ class Renaming:
 
         stored = store.declare([some_job("brush", hours=2, formerly=("sweep",))], START + 2 * HOUR)["brush"]
 
-        assert (stored.changed_at, stored.former_fingerprint) == (START + HOUR, some_job(hours=1).fingerprint)
+        assert stored.formers == (FormerSchedule(some_job(hours=1).fingerprint, START + HOUR),)
 
     def test_a_renamed_job_that_was_run_by_hand_before_has_both_histories(self, store: Store) -> None:
         store.declare([some_job("sweep")], START)

@@ -216,16 +216,16 @@ class Words:
 
         assert store.gaps() == [some_gap(5, 6), some_gap(3), some_gap(1)]
 
-    def test_a_pending_change_stays_and_one_that_was_past_does_not_come_back_when_the_mark_is_lowered(
-        self, store: Store
-    ) -> None:
+    def test_what_a_clock_ahead_has_told_of_changes_is_taken_back(self, store: Store) -> None:
         store.declare([some_job("sweep", hours=1), some_job("mop", hours=1)], START)
         store.declare([some_job("sweep", hours=2), some_job("mop", hours=2)], START + 3 * HOUR)
-        store.decide([not_to_run(2), not_to_run(4, job_key="mop")])
 
-        store.release(START + HOUR)
+        store.release(START + 4 * HOUR)
+        store.release(START + HOUR, "sweep")
+        store.release(START, NO_JOB)
 
-        assert (job_of(store).changed_at, job_of(store, "mop").changed_at) == (START + 3 * HOUR, None)
+        assert [former.until for former in job_of(store).formers] == [START + HOUR]
+        assert [former.until for former in job_of(store, "mop").formers] == [START + 3 * HOUR]
 
     def test_a_sign_of_life_is_kept(self, store: Store) -> None:
         assert store.alive() is None
