@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+
+from attrs import evolve
 
 from rapua_scheduler.fire_times import PLAIN, Circumstances
 from rapua_scheduler.run import Window, WindowKind
@@ -36,11 +38,16 @@ class Controls:
         """
         return self._store.word() != self._word
 
-    def read(self, since: datetime) -> None:
+    def forget(self) -> None:
+        """Let `has_news` tell that there is some."""
+        self._word = None
+
+    def read(self, since: datetime, now: datetime) -> None:
         """Read what holds.
 
         Args:
             since: Windows that ended earlier are of no interest any more.
+            now: The current time, in UTC. One that lasts has begun by now, whatever a clock showed then.
 
         Raises:
             StoreError: The store cannot be read.
@@ -48,6 +55,8 @@ class Controls:
         word = self._store.word()
         windows: dict[str, list[Window]] = {}
         for window in self._store.windows(since=since):
+            if window.until is None and window.since > now:
+                window = evolve(window, since=min([now, *(same.since for same in self._lasting(window))]))
             windows.setdefault(window.job_key, []).append(window)
         self._windows = windows
         self._claimed = {key: tuple(claimed) for key, claimed in self._store.claims_ahead().items()}
@@ -59,6 +68,12 @@ class Controls:
         )
         self.is_held = any(window.until is None for window in windows.get("", ()))
         self._word = word
+
+    def _lasting(self, window: Window) -> Iterator[Window]:
+        """Give the same window as it was read before."""
+        for known in self._windows.get(window.job_key, ()):
+            if known.kind is window.kind and known.until is None:
+                yield known
 
     def circumstances_of(self, job_key: str) -> Circumstances:
         """Return what a job's fire times may meet with."""

@@ -167,11 +167,12 @@ class Engine:
     # -- jobs come in
 
     def take_in(self) -> None:
-        """Record the jobs that were added, and find out when each is due; a tick does so too.
+        """Record the jobs that were added, and find out when each is due.
 
-        Those of a host whose clock has not been set come later: a job must not be known since 1970.
+        As long as the clock cannot be trusted, none comes in: a job must not be known since 1970, nor have
+        changed in 2100.
         """
-        if not self._watch.is_set(self._clock.now()):
+        if not (self._added or self._absent) or not self._is_clock_right():
             return
         while self._added and not self._store_backoff.seconds_left():
             jobs = [self._added.popleft() for _ in range(min(len(self._added), _MOST_TAKEN_IN))]
@@ -185,6 +186,7 @@ class Engine:
             for registered in jobs:
                 self._set_up(registered, stored[registered.job.key], found)
             self._remember_next(found)
+            self._controls.forget()  # windows and claims of these may be further back
         while self._absent:
             known = self._absent.popleft()
             state = self._intake.absent(known)
@@ -192,20 +194,33 @@ class Engine:
                 self._agenda.add(state)
                 self._agenda.schedule(state)
 
+    def _is_clock_right(self) -> bool:
+        try:
+            return self._watch.look(self._clock.now()) is Trust.FINE
+        except StoreError as error:
+            self._store_failed(error)
+            return False
+
     def _set_up(self, registered: RegisteredJob, known: StoredJob, found: dict[str, datetime | None]) -> None:
         state = JobState(registered, known.mark)
         self._agenda.add(state)
         self._announce.starting(state)
+        if self._find_due(state, known):
+            found[known.key] = state.due
+        self._not_taken_over.append(registered)
+
+    def _find_due(self, state: JobState, known: StoredJob) -> bool:
+        """Find out when a job is due, or let its plugin be asked; return whether that is worth recording."""
+        is_told = False
         try:
-            if self._intake.find_due(state, known):
-                found[known.key] = state.due
+            is_told = self._intake.find_due(state, known)
         except BrokenNextError as error:
             due = state.due
             self._set_aside(state, error)
             state.due = due
         self._agenda.schedule(state)
         self._announce.next_run(state)
-        self._not_taken_over.append(registered)
+        return is_told
 
     # -- facts come back
 
@@ -292,7 +307,7 @@ class Engine:
         trust = self._watch.look(now)
         if self._controls.has_news():
             if self._watch.heed_release():
-                self._lower_marks()
+                self._take_back()
                 trust = self._watch.look(now)
             self._heed()
         if trust is Trust.TOO_FAR_AHEAD and not self._controls.is_held:
@@ -321,12 +336,19 @@ class Engine:
             self._dispatcher.cancel(run_id, f"cancelled by {by}")
 
     def _read_controls(self) -> None:
-        oldest = min((state.mark for state in self._agenda), default=self._clock.now())
-        self._controls.read(oldest)
+        now = self._clock.now()
+        self._controls.read(min((state.mark for state in self._agenda), default=now), now)
 
-    def _lower_marks(self) -> None:
-        for state in self._agenda.lower({job.key: job.mark for job in self._store.jobs()}):
-            state.question = self._lookahead.ask_next(state.registered, state.mark)
+    def _take_back(self) -> None:
+        """Find out anew when the jobs are due whose marks a release has lowered, or whose changes it has taken back."""
+        if self._added or self._absent:  # they come in with the next tick
+            self._wakeup.set()
+        stored = {job.key: job for job in self._store.jobs()}
+        self._agenda.lower({key: known.mark for key, known in stored.items()})
+        for state in self._agenda:
+            known = stored.get(state.job.key)
+            if known is not None and (state.due is None or state.formers) and not state.is_absent:
+                self._find_due(state, known)
 
     def _find_job(self, job_key: str) -> RegisteredJob | None:
         """Return a job; None if it, or its plugin, is not there."""

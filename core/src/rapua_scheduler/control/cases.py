@@ -174,7 +174,7 @@ class Case:
             return ["no host has ever been active on this store"]
         if not host.is_active:
             return [f"no host is active: the last one was alive at {self.when(host.alive_at or host.started_at)}"]
-        if registered is None:
+        if registered is None or any(window.kind is WindowKind.HELD for window in self.windows):
             return []
         if stored is None or stored.last_seen_at < host.started_at:
             return [f"the active host (process {host.pid}) does not have the job; start it anew"]
