@@ -245,7 +245,6 @@ def test_a_lost_run_is_run_again_by_another_opening_with_everything_that_was_kep
         store.decide([to_run(1)])
         store.claim(some_run(2, trigger=Trigger.MANUAL))
         store.claim(some_run(3, trigger=Trigger.BACKFILL))
-        store.request_cancel("sweep-schedule-1", "ann")
         store.report("sweep-schedule-1", 1, done=3, total=9, log=[line])
     with closing(SqliteStore.open(created, create=False)) as store:
         assert lost_in(store) == ["sweep-schedule-1", "sweep-manual-2", "sweep-backfill-3"]
@@ -255,7 +254,6 @@ def test_a_lost_run_is_run_again_by_another_opening_with_everything_that_was_kep
 
         assert again is not None
         assert (again.status, again.trigger, again.losses, again.done) == (RunStatus.QUEUED, Trigger.RERUN, 1, 3)
-        assert store.cancel_requests() == {"sweep-schedule-1": "ann"}
         assert store.attempts("sweep-schedule-1") == [
             PastAttempt(1, RunStatus.LOST, some_run(1).started_at, LATER),
         ]
@@ -263,6 +261,20 @@ def test_a_lost_run_is_run_again_by_another_opening_with_everything_that_was_kep
         assert list(store.begin([Start("sweep-schedule-1", 2, LATER)])) == [True]
     with closing(SqliteStore.open(created, create=False)) as store:
         assert [run.losses for run in store.mark_lost(LATER)] == [2]
+
+
+def test_a_run_that_was_to_be_cancelled_when_its_host_died_is_cancelled(created: Path) -> None:
+    with closing(SqliteStore.open(created, create=False)) as store:
+        store.declare([some_job()], START)
+        store.decide([to_run(1)])
+        store.request_cancel("sweep-schedule-1", "ann")
+    with closing(SqliteStore.open(created, create=False)) as store:
+        (lost,) = store.mark_lost(LATER)
+
+        assert (lost.status, lost.finished_at, lost.losses) == (RunStatus.CANCELLED, LATER, 1)
+        assert lost.error == "cancelled by ann; its host died"
+        assert store.run("sweep-schedule-1") == lost
+        assert store.unanswered() == []
 
 
 def test_each_opening_is_told_to_cancel_its_own_runs(created: Path) -> None:

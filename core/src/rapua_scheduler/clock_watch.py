@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -47,7 +48,7 @@ class ClockWatch:
         self._clock = clock
         self._earliest = earliest
         self._alive: datetime | None = None
-        self._last_sign: datetime | None = None
+        self._releases = 0
         self._is_alive_known = False
         self._sign_due = 0.0
         self._say_due = 0.0
@@ -71,7 +72,8 @@ class ClockWatch:
                 _log.warning("Waiting for clock", clock=now.isoformat(), problem="it has not been set")
             return Trust.NOT_SET
         if not self._is_alive_known:
-            self._alive = self._last_sign = self._store.alive()
+            self._releases = self._store.releases()
+            self._alive = self._store.alive()
             self._is_alive_known = True
         if self._alive is not None and now - self._alive > FARTHEST_AHEAD:
             return Trust.TOO_FAR_AHEAD
@@ -82,18 +84,22 @@ class ClockWatch:
                 self._leave_sign(now)
         return Trust.FINE
 
-    def heed_release(self) -> bool:
-        """Tell whether an operator has said since the last look that the clock is right; believe it.
+    def heed_release(self, take_back: Callable[[], None]) -> None:
+        """Believe an operator who has said that the clock is right.
+
+        Args:
+            take_back: Called first, if anything was released since the last time; again if it has raised.
 
         Raises:
-            StoreError: That cannot be told.
+            StoreError: That cannot be told, or *take_back* has raised it.
         """
         if not self._is_alive_known:
-            return False
-        said = self._store.alive()
-        is_released = said != self._last_sign
-        self._alive = self._last_sign = said
-        return is_released
+            return
+        releases = self._store.releases()
+        if releases != self._releases:
+            take_back()
+            self._alive = self._store.alive()
+            self._releases = releases
 
     def reason(self, now: datetime) -> str:
         """Say, for a person, why *now* is not trusted."""
@@ -106,7 +112,6 @@ class ClockWatch:
     def _leave_sign(self, now: datetime) -> None:
         try:
             self._store.note_alive(now)
-            self._last_sign = now
         except StoreError as error:  # whatever starts next will say it louder
             _log.warning("Sign of life not recorded", problem=str(error))
 

@@ -30,13 +30,14 @@ class Controls:
         self.paused: frozenset[str] = frozenset()
         self.is_held = False
 
-    def has_news(self) -> bool:
-        """Tell whether anything was said since the last `read`.
+    def has_news(self) -> int | None:
+        """Return the store's word, if anything was said since the last one that was heeded; None if not.
 
         Raises:
             StoreError: The store cannot be asked.
         """
-        return self._store.word() != self._word
+        word = self._store.word()
+        return None if word == self._word else word
 
     def forget(self) -> None:
         """Let `has_news` tell that there is some."""
@@ -52,7 +53,6 @@ class Controls:
         Raises:
             StoreError: The store cannot be read.
         """
-        word = self._store.word()
         windows: dict[str, list[Window]] = {}
         for window in self._store.windows(since=since):
             if window.until is None and window.since > now:
@@ -67,6 +67,9 @@ class Controls:
             if window.kind is WindowKind.PAUSED and window.until is None
         )
         self.is_held = any(window.until is None for window in windows.get("", ()))
+
+    def note_heeded(self, word: int) -> None:
+        """Note that everything has been done that was said up to *word*, which `has_news` returned."""
         self._word = word
 
     def _lasting(self, window: Window) -> Iterator[Window]:

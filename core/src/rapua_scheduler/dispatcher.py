@@ -20,6 +20,7 @@ from rapua_scheduler.runner import Attempt, Publish, Runner
 from rapua_scheduler.store.port import Store
 
 _FAILED = {RunStatus.FAILED, RunStatus.TIMED_OUT}
+_ENDED = {status for status in RunStatus if status.is_final}
 _HOST = "host"
 _log = get_logger("rapua_scheduler.dispatcher")
 
@@ -34,7 +35,9 @@ class Dispatcher:
         self._publish = publish
         self._lanes = Lanes()
         self._ended: deque[Attempt] = deque()
-        self._orphans: dict[str, list[Run]] = {}
+        self._to_be_asked: set[str] = set()
+        self._failed: deque[Attempt] = deque()
+        self._unadmitted: dict[str, list[Run]] = {}
 
     def standing(self, registered: RegisteredJob) -> Standing:
         """Return what is under way of a job."""
@@ -68,14 +71,14 @@ class Dispatcher:
                 is adopted.
 
         Raises:
-            StoreError: They could not be taken.
+            StoreError: They could not be taken, or one of them not be given its place; the next call goes on.
         """
         for run in self._store.take_queued():
-            registered = find_job(run.job_key)
-            if registered is None:
-                self._orphans.setdefault(run.job_key, []).append(run)
-            else:
-                self.admit(registered, run)
+            self._unadmitted.setdefault(run.job_key, []).append(run)
+        for job_key in list(self._unadmitted):
+            registered = find_job(job_key)
+            if registered is not None:
+                self.adopt(registered)
 
     def adopt(self, registered: RegisteredJob) -> None:
         """Let the runs that are queued for a job that has just come have their turn.
@@ -83,11 +86,11 @@ class Dispatcher:
         Raises:
             StoreError: One of them could not be given its place; the others wait for the next call.
         """
-        orphans = self._orphans.get(registered.job.key, [])
-        while orphans:
-            self.admit(registered, orphans[0])
-            orphans.pop(0)
-        self._orphans.pop(registered.job.key, None)
+        waiting = self._unadmitted.get(registered.job.key, [])
+        while waiting:
+            self.admit(registered, waiting[0])
+            waiting.pop(0)
+        self._unadmitted.pop(registered.job.key, None)
 
     def admit(self, registered: RegisteredJob, run: Run) -> None:
         """Give a queued run its place.
@@ -138,9 +141,25 @@ class Dispatcher:
             if is_ours:
                 entry.run = run
                 self._execute(entry)
-            else:
-                _log.warning("Run taken elsewhere", job_key=run.job_key, run_id=run.run_id)
-                self._lanes.end(entry)
+        refused = [entry for entry, is_ours in zip(entries, accepted, strict=True) if not is_ours]
+        if refused:
+            self._let_go(refused)
+
+    def _let_go(self, refused: Sequence[Entry]) -> None:
+        """Forget runs that must not execute: somebody has asked to cancel them, or has taken them."""
+        try:
+            asked = self._store.cancel_requests()
+            for entry in refused:
+                run_id = entry.run.run_id
+                if run_id in asked:
+                    self.cancel(run_id, f"cancelled by {asked[run_id]}")
+                else:
+                    _log.warning("Run taken elsewhere", job_key=entry.run.job_key, run_id=run_id)
+                    self._end(entry)
+        except StoreError:
+            for entry in refused:
+                self._lanes.wait_again(entry, self._clock.monotonic())
+            raise
 
     def seconds_to_wait(self) -> float | None:
         """Return in how many seconds a further attempt is due; None if none is."""
@@ -163,9 +182,9 @@ class Dispatcher:
             _log.warning("Run cancelled before it started", run_id=run_id, reason=reason)
             for entry in self._lanes.entries():
                 if entry.run.run_id == run_id:
-                    self._lanes.end(entry)
-            for orphans in self._orphans.values():
-                orphans[:] = [run for run in orphans if run.run_id != run_id]
+                    self._end(entry)
+            for waiting in self._unadmitted.values():
+                waiting[:] = [run for run in waiting if run.run_id != run_id]
 
     def _make_room(self, cancels: Sequence[str], replaces: Sequence[str], run_id: str) -> None:
         for other in (*replaces, *cancels):
@@ -177,36 +196,45 @@ class Dispatcher:
         if attempt.again_in is not None or self._lanes.has_pending or _is_watched(attempt.registered):
             self._runner.wake()
 
-    def take_ended(self) -> Sequence[Attempt]:
-        """Return the attempts that were the last of their runs and have ended since the last call."""
-        ended: list[Attempt] = []
+    def _end(self, entry: Entry) -> None:
+        """Forget a run that is at its end, or that will not be started."""
+        self._lanes.end(entry)
+        if entry.registered.asks_after_each_run:
+            self._to_be_asked.add(entry.run.job_key)
+            self._runner.wake()
+
+    def take_ended(self) -> Collection[str]:
+        """Note what has ended since the last call; return the jobs that are asked for their next fire time then."""
         while self._ended:
             attempt = self._ended.popleft()
             entry = self._lanes.find(attempt.run.run_id, attempt.run.job_key)
             if entry is None:
                 continue
             if attempt.again_in is None:
-                self._lanes.end(entry)
-                ended.append(attempt)
+                self._end(entry)
+                if attempt.outcome is not None and attempt.outcome.status in _FAILED:
+                    self._failed.append(attempt)
             else:
                 entry.run = evolve(entry.run, failures=entry.run.failures + 1)
                 self._lanes.wait_again(entry, self._clock.monotonic() + attempt.again_in.total_seconds())
-        return ended
+        asked, self._to_be_asked = self._to_be_asked, set()
+        return asked
 
     # -- jobs that had better not run any more
 
-    def pause_after_failures(self, attempt: Attempt) -> None:
-        """Pause the job of an attempt that has ended, if it wants so after as many failed runs in a row.
+    def pause_after_failures(self) -> None:
+        """Pause the jobs of which runs have failed, if they want so after as many in a row.
 
         Raises:
-            StoreError: Its runs could not be read, or the pause not be recorded.
+            StoreError: Runs could not be read, or a pause not be recorded; the next call goes on.
         """
-        most = attempt.registered.job.pause_after_failures
-        if most is None or attempt.outcome is None or attempt.outcome.status not in _FAILED:
-            return
-        newest = self._store.runs(job_key=attempt.run.job_key, limit=most)
-        if len(newest) == most and all(run.status in _FAILED for run in newest):
-            self.pause(attempt.run.job_key, f"{most} runs in a row failed, the last of them {newest[0].run_id}")
+        while self._failed:
+            job = self._failed[0].registered.job
+            if (most := job.pause_after_failures) is not None:
+                newest = self._store.runs(job_key=job.key, statuses=_ENDED, limit=most)
+                if len(newest) == most and all(run.status in _FAILED for run in newest):
+                    self.pause(job.key, f"{most} runs in a row failed, the last of them {newest[0].run_id}")
+            self._failed.popleft()
 
     def pause(self, job_key: str, reason: str) -> None:
         """Pause a job in the host's own name.

@@ -29,11 +29,11 @@ from rapua_scheduler.store.port import NO_JOB, Store, StoredJob
 from rapua_scheduler.surveyor import Surveyor
 from rapua_scheduler.takeover import TakeOver
 
-LONGEST_WAIT = 30.0
-"""Seconds that the loop sleeps at most, so that steps of the clock and suspends are noticed."""
-
 LOOK_EVERY = 1.0
-"""Seconds after which the store is asked at the latest whether an operator has said something."""
+"""Seconds that the loop sleeps at most, so that it notices what operators say, steps of the clock and suspends."""
+
+LONGEST_BACKOFF = 30.0
+"""Seconds after which a store that fails is asked again at the latest."""
 
 MOST_CLAIMS = 250
 """Runs that are claimed in one transaction at most, so that the first of many start early."""
@@ -60,7 +60,6 @@ class Engine:
         lookahead: Callable[[Callable[[Answer], None]], Lookahead],
         new_run_id: Callable[[datetime], str],
         clock_watch: ClockWatch,
-        longest_wait: float = LONGEST_WAIT,
         look_every: float = LOOK_EVERY,
         adopt_from: datetime | None = None,
         has_room: Callable[[], bool] = lambda: True,
@@ -76,9 +75,7 @@ class Engine:
             lookahead: Makes what asks the functions of plugins, given where its answers go.
             new_run_id: Makes the id of a run that is started at an instant.
             clock_watch: Tells whether the clock can be trusted.
-            longest_wait: Seconds that `tick` asks to wait for at most.
-            look_every: Seconds after which the store is asked at the latest whether an operator has said
-                something.
+            look_every: Seconds that `tick` asks to wait for at most, to see whether an operator has said something.
             adopt_from: From when on to make up the fire times of a job that is seen for the first time,
                 in UTC; None for nothing to make up.
             has_room: Whether the process has what it takes to start something; what is due waits for it.
@@ -88,7 +85,6 @@ class Engine:
         self._runner = runner
         self._lookahead = lookahead(self._answered)
         self._watch = clock_watch
-        self._longest_wait = longest_wait
         self._look_every = look_every
         self._adopt_from = None if adopt_from is None else adopt_from - TICK  # becomes a mark: decided on
         self._has_room = has_room
@@ -106,7 +102,7 @@ class Engine:
         self._answers: deque[Answer] = deque()
         self._wakeup = threading.Event()
         self._stopping = False
-        self._store_backoff = Backoff(clock, LONGEST_WAIT)
+        self._store_backoff = Backoff(clock, LONGEST_BACKOFF)
         runner.wake = self._wakeup.set
 
     def add(self, jobs: Iterable[RegisteredJob]) -> None:
@@ -155,7 +151,7 @@ class Engine:
         """Do everything that is due.
 
         Returns:
-            Seconds until the next tick is needed, at most 30; zero if something came in meanwhile.
+            Seconds until the next tick is needed, at most one; zero if something came in meanwhile.
         """
         self._wakeup.clear()
         self.take_in()
@@ -192,7 +188,7 @@ class Engine:
             state = self._intake.absent(known)
             if state is not None and self._agenda.find(known.key) is None:
                 self._agenda.add(state)
-                self._agenda.schedule(state)
+                self._find_due(state, known)
 
     def _is_clock_right(self) -> bool:
         try:
@@ -225,16 +221,14 @@ class Engine:
     # -- facts come back
 
     def _note_ends(self) -> None:
-        for attempt in self._dispatcher.take_ended():
-            state = self._agenda.find(attempt.run.job_key)
-            if state is None:
-                continue
-            if state.due is None and not state.question and state.registered.asks_after_each_run:
+        for job_key in self._dispatcher.take_ended():
+            state = self._agenda.find(job_key)
+            if state is not None and state.due is None and not state.question:
                 state.question = self._lookahead.ask_next(state.registered, state.mark)
-            try:
-                self._dispatcher.pause_after_failures(attempt)
-            except StoreError as error:
-                self._store_failed(error)
+        try:
+            self._dispatcher.pause_after_failures()
+        except StoreError as error:
+            self._store_failed(error)
 
     def _answered(self, answer: Answer) -> None:
         self._answers.append(answer)
@@ -304,12 +298,11 @@ class Engine:
 
     def _may_start(self, now: datetime) -> bool:
         """Heed what operators have said, and tell whether *now* can be trusted and the process has room."""
-        trust = self._watch.look(now)
-        if self._controls.has_news():
-            if self._watch.heed_release():
-                self._take_back()
-                trust = self._watch.look(now)
+        word = self._controls.has_news()
+        if word is not None:
             self._heed()
+            self._controls.note_heeded(word)
+        trust = self._watch.look(now)
         if trust is Trust.TOO_FAR_AHEAD and not self._controls.is_held:
             reason = self._watch.reason(now)
             self._store.hold(now, reason)
@@ -328,7 +321,8 @@ class Engine:
         self._dispatcher.take_queued(self._find_job)
 
     def _heed(self) -> None:
-        """Do what operators have said since it was last looked."""
+        """Do what operators have said since it was last looked; doing it twice changes nothing."""
+        self._watch.heed_release(self._take_back)
         self._read_controls()
         if not self._not_taken_over:
             self._dispatcher.take_queued(self._find_job)
@@ -347,7 +341,7 @@ class Engine:
         self._agenda.lower({key: known.mark for key, known in stored.items()})
         for state in self._agenda:
             known = stored.get(state.job.key)
-            if known is not None and (state.due is None or state.formers) and not state.is_absent:
+            if known is not None and (state.due is None or state.formers):
                 self._find_due(state, known)
 
     def _find_job(self, job_key: str) -> RegisteredJob | None:
@@ -372,9 +366,8 @@ class Engine:
                 break
         if not self._carry_out(batch, now):
             return self._seconds_to_rest()
-        longest = min(self._longest_wait, self._look_every)
         seconds = self._agenda.seconds_to_next()
-        return longest if seconds is None else min(seconds, longest)
+        return self._look_every if seconds is None else min(seconds, self._look_every)
 
     def _carry_out(self, batch: Sequence[tuple[JobState, Survey]], now: datetime) -> bool:
         """Decide on jobs, and act on it; False if the store failed."""

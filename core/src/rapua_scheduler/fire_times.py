@@ -308,8 +308,9 @@ def _stepped(
     while after is not None and after <= now:
         found.append(after)
         if len(found) > MOST_CALLS or enough():
-            rest = Stretch(after + _TICK, (), None, None, until=now, unknown="too many to count")
-            stretches = (*_cut(found, keep, circumstances), rest)
+            stretches = _cut(found, keep, circumstances)
+            if after < now:
+                stretches += (Stretch(after + _TICK, (), None, None, until=now, unknown="too many to count"),)
             return Survey(stretches, first_after(next_function, now, zone), is_too_fast=True)
         after = first_after(next_function, after, zone)
     is_too_fast = found[-1] - found[0] < (len(found) - 1) * SHORTEST

@@ -34,8 +34,9 @@ class Intake:
                 ones is due.
         """
         job, since = state.job, max([known.mark, *(former.until for former in known.formers)])
-        state.formers = tuple(_formers(known))
-        state.due = first_of_formers(state.formers, known.mark, self._zone)
+        formers = tuple(_formers(known))
+        state.due = first_of_formers(formers, known.mark, self._zone)
+        state.formers = formers if state.due is not None else ()
         if isinstance(job.next, BuiltInSchedule):
             try:
                 if job.jitter is not None:
@@ -72,9 +73,7 @@ class Intake:
         if schedule is None:
             return None
         job = Job(known.name or known.key, _never, schedule, key=known.key, catch_up="none")
-        state = AbsentJob(RegisteredJob(job, known.plugin, known.distribution, known.version), known.mark)
-        state.due = first_after(schedule, known.mark, self._zone)
-        return state
+        return AbsentJob(RegisteredJob(job, known.plugin, known.distribution, known.version), known.mark)
 
 
 def _formers(known: StoredJob) -> Iterator[Former]:

@@ -67,7 +67,7 @@ class Lookahead:
         self._deliver = deliver
         self._open: dict[int, _Question] = {}
         self._executing: set[_Question] = set()
-        self._hanging: set[str] = set()
+        self._hanging: set[tuple[str, str]] = set()
         self._asked = 0
 
     def ask_next(self, registered: RegisteredJob, after: datetime) -> int:
@@ -107,7 +107,7 @@ class Lookahead:
         """
         now = self._clock.monotonic()
         for question in [question for question in list(self._executing) if now >= question.deadline]:
-            self._hanging.add(question.job_key)
+            self._hanging.add(question.place)
             question.executor.write_off(question)
             question.fail(f"{question.subject} had not returned after {PATIENCE:g} s; it must be quick and pure")
         return _LOOK_EVERY if self._open else None
@@ -116,10 +116,13 @@ class Lookahead:
         self._asked += 1
         question = _Question(self, self._find_helper(registered), registered.job.key, self._asked, look, subject)
         self._open[question.number] = question
-        if registered.job.key in self._hanging:  # one thread is enough to wait for it
+        if question.place in self._hanging:  # one thread is enough to wait for it
             question.fail(f"{question.subject} has still not returned")
-        else:
+            return question.number
+        try:
             question.executor.submit(question)
+        except Exception as error:  # the system has no thread left; the question is asked again later
+            question.fail(f"{question.subject} could not be asked: {summarize_error(error)}")
         return question.number
 
     def begin(self, question: _Question) -> None:
@@ -133,7 +136,7 @@ class Lookahead:
 
     def note_end(self, question: _Question) -> None:
         """Note that the function has returned, in time or not; called in its helper thread."""
-        self._hanging.discard(question.job_key)
+        self._hanging.discard(question.place)
 
     def close(self, question: _Question, answer: Answer) -> None:
         """Deliver *answer*, unless the question has had one."""
@@ -161,6 +164,10 @@ class _Question:
     @property
     def assignment(self) -> None:
         return None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.job_key, self.subject
 
     def begin(self) -> bool:
         self._lookahead.begin(self)

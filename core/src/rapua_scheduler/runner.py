@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
+from itertools import count
 from typing import Any, Protocol
 
 from attrs import evolve
@@ -205,7 +206,8 @@ class Runner:
         self._zone = zone
         self._publish = publish
         self._active: dict[str, Attempt] = {}
-        self._deadlines: list[tuple[float, str]] = []
+        self._deadlines: list[tuple[float, int, Attempt]] = []
+        self._numbers = count()
         self._new_deadlines: deque[Attempt] = deque()
         self._unrecorded: deque[Attempt] = deque()
         self._record_again_at = 0.0
@@ -269,10 +271,10 @@ class Runner:
         now = self._clock.monotonic()
         while self._new_deadlines:
             attempt = self._new_deadlines.popleft()
-            heapq.heappush(self._deadlines, (attempt.deadline or now, attempt.run.run_id))
-        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][1] not in self._active):
-            overdue = self._active.get(heapq.heappop(self._deadlines)[1])
-            if overdue is not None:
+            heapq.heappush(self._deadlines, (attempt.deadline or now, next(self._numbers), attempt))
+        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].is_settled):
+            overdue = heapq.heappop(self._deadlines)[2]
+            if not overdue.is_settled:
                 self._time_out(overdue)
         if self._unrecorded and now >= self._record_again_at:
             self._record_again_at = now + RECORD_AGAIN_AFTER
@@ -293,7 +295,8 @@ class Runner:
         """
         self._all_settled.clear()
         for attempt in list(self._active.values()):
-            self._cancel(attempt, RunStatus.INTERRUPTED, "the host stops")
+            is_cancelled = attempt.cancellation.is_set  # by a person, or for another run: that stays so
+            self._cancel(attempt, attempt.cancel_status if is_cancelled else RunStatus.INTERRUPTED, "the host stops")
         if self._active and not self._is_grace_cut:
             self._clock.wait(self._all_settled, grace.total_seconds())
         for attempt in list(self._active.values()):
@@ -304,7 +307,10 @@ class Runner:
                 run_id=attempt.run.run_id,
                 problem="it did not end within the grace period",
             )
-            self._settle(attempt, Outcome(RunStatus.INTERRUPTED, self._clock.now(), error="the host stopped"))
+            reason = "the host stopped"
+            if attempt.cancel_status is not RunStatus.INTERRUPTED:
+                reason = f"{attempt.cancellation.reason}; it had not ended when {reason}"
+            self._settle(attempt, Outcome(attempt.cancel_status, self._clock.now(), error=reason))
         give_up_at = self._clock.monotonic() + RECORD_WITHIN
         while self._recording and (left := give_up_at - self._clock.monotonic()) > 0:
             self._all_recorded.clear()
@@ -352,7 +358,9 @@ class Runner:
         return self._store.last_success(job_key)
 
     def begin(self, attempt: Attempt) -> bool:
-        """Prepare *attempt* for execution; False if it was settled while it waited for its turn."""
+        """Prepare *attempt* for execution; False if it was settled or cancelled while it waited for its turn."""
+        if attempt.cancellation.is_set:
+            self._settle(attempt, Outcome(attempt.cancel_status, self._clock.now(), error=attempt.cancellation.reason))
         if attempt.is_settled:
             attempt.arrive()
             return False

@@ -126,6 +126,9 @@ def cancel(store: Store, run: Run, *, now: datetime, by: str) -> Cancelled:
             return Cancelled.DROPPED
     if not store.request_cancel(run.run_id, by):
         return Cancelled.ENDED_BEFORE
+    now_known = store.run(run.run_id)
+    if now_known is not None and now_known.status is RunStatus.CANCELLED:  # it had ended, and would have been run again
+        return Cancelled.DROPPED
     return Cancelled.ASKED if is_active else Cancelled.NOBODY
 
 

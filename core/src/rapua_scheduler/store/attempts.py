@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby, islice
 from operator import attrgetter
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from rapua_scheduler.run import LogLine, Outcome, Run, RunStatus, Start
+from rapua_scheduler.run import LogLine, Outcome, Run, Start
 from rapua_scheduler.store.rows import (
     ATTEMPT_COLUMNS,
     RUN_COLUMNS,
@@ -97,7 +97,9 @@ def _record_all(connection: sqlite3.Connection, notes: Sequence[Note], owner: in
 
 
 _END = f"""
-    UPDATE runs SET status = {field(2)}, finished_at = {field(3)}, result = {field(4)}, error = {field(5)}
+    UPDATE runs SET
+        status = iif({field(2)} = 'interrupted' AND cancel_by IS NOT NULL, 'cancelled', {field(2)}),
+        finished_at = {field(3)}, result = {field(4)}, error = {field(5)}
     FROM json_each(:notes) AS given WHERE {_IS_RUNNING}
 """
 
@@ -167,7 +169,7 @@ def begin(connection: sqlite3.Connection, owner: int, starts: Sequence[Start]) -
 _BEGIN = f"""
     UPDATE runs SET status = 'running', attempt = {field(1)}, started_at = {field(2)}, done = NULL, total = NULL
     FROM json_each(:starts) AS given
-    WHERE runs.run_id = {field(0)} AND runs.status = 'queued' AND runs.owner = :owner
+    WHERE runs.run_id = {field(0)} AND runs.status = 'queued' AND runs.owner = :owner AND runs.cancel_by IS NULL
 """
 
 
@@ -192,6 +194,14 @@ def drop(connection: sqlite3.Connection, run_id: str, outcome: Outcome) -> bool:
     return cursor.rowcount > 0
 
 
+_LOSE = """
+    UPDATE runs SET finished_at = :at, losses = losses + 1,
+        status = iif(cancel_by IS NULL, 'lost', 'cancelled'),
+        error = iif(cancel_by IS NULL, error, 'cancelled by ' || cancel_by || '; its host died')
+    WHERE id IN (SELECT value FROM json_each(:lost))
+"""
+
+
 def mark_lost(connection: sqlite3.Connection, at: datetime, is_alive: Callable[[int], bool]) -> Sequence[Run]:
     """See `Store.mark_lost`; also forgets the owners that are dead, but for the one that was host last.
 
@@ -204,10 +214,9 @@ def mark_lost(connection: sqlite3.Connection, at: datetime, is_alive: Callable[[
     owners = connection.execute(f"SELECT id FROM owners UNION SELECT owner FROM runs WHERE {running}").fetchall()
     dead = to_json([owner for (owner,) in owners if not is_alive(owner)])
     theirs = f"{running} AND owner IN (SELECT value FROM json_each(?))"
-    rows = connection.execute(f"SELECT {RUN_COLUMNS} FROM runs WHERE {theirs} ORDER BY +id", (dead,)).fetchall()
-    connection.execute(
-        f"UPDATE runs SET status = 'lost', finished_at = ?, losses = losses + 1 WHERE {theirs}", (to_micros(at), dead)
-    )
+    ids = [row_id for (row_id,) in connection.execute(f"SELECT id FROM runs WHERE {theirs} ORDER BY +id", (dead,))]
+    lost = to_json(ids)
+    connection.execute(_LOSE, {"at": to_micros(at), "lost": lost})
     connection.execute(
         """
         DELETE FROM owners WHERE id IN (SELECT value FROM json_each(?))
@@ -215,9 +224,8 @@ def mark_lost(connection: sqlite3.Connection, at: datetime, is_alive: Callable[[
         """,
         (dead,),
     )
-    ended = at.astimezone(UTC)
-    lost = map(to_run, rows)
-    return [evolve(run, status=RunStatus.LOST, finished_at=ended, losses=run.losses + 1) for run in lost]
+    ended = f"SELECT {RUN_COLUMNS} FROM runs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+    return [to_run(row) for row in connection.execute(ended, (lost,))]
 
 
 def rerun(connection: sqlite3.Connection, owner: int, run_id: str) -> Run | None:

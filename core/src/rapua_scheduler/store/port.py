@@ -195,8 +195,8 @@ class Store(Protocol):
         """Record, in one durable transaction, that queued runs of this opening execute.
 
         Returns:
-            For each, whether it was queued and this opening's, and is `running` now, with that attempt
-            and start. One that was not must not be started.
+            For each, whether it was queued and this opening's, and nobody has asked to cancel it: it is
+            `running` now, with that attempt and start. One that is not must not be started.
         """
 
     def drop(self, run_id: str, outcome: Outcome) -> bool:
@@ -225,7 +225,8 @@ class Store(Protocol):
             run_id: The run.
             attempt: The attempt that ended; recorded only if it is the one that is running, and the run
                 is this opening's.
-            outcome: How it ended. Its error is cut at 64 KiB, and then says so.
+            outcome: How it ended; `interrupted` is `cancelled` if somebody has asked for that. Its error
+                is cut at 64 KiB, and then says so.
             then: Called from the store's own thread, or at once in this one, when the outcome is
                 durable, with (None, whether it was the running attempt); or, if it could not be
                 recorded, with the error and False. Must be quick, must not raise, and must not close
@@ -247,6 +248,8 @@ class Store(Protocol):
 
     def mark_lost(self, at: datetime) -> Sequence[Run]:
         """Give every running run whose owner is dead the status `lost`, and return them, oldest claim first.
+
+        One that somebody has asked to cancel is `cancelled` instead.
 
         An owner is one opening of the store; it is dead when it was closed, or its process has ended,
         however it did. Each such run's losses become one more.
@@ -344,7 +347,10 @@ class Store(Protocol):
         """
 
     def request_cancel(self, run_id: str, by: str) -> bool:
-        """Ask the run's host to cancel it; False if it has ended, or does not exist."""
+        """Ask the run's host to cancel it; False if it has ended, or does not exist.
+
+        One that ended unfinished, and would be run again, is `cancelled` at once.
+        """
 
     def cancel_requests(self) -> Mapping[str, str]:
         """Return the unfinished runs of this opening that are to be cancelled, each with who asked."""
@@ -358,6 +364,9 @@ class Store(Protocol):
 
     def note_alive(self, at: datetime) -> None:
         """Record that the host is alive and its clock shows *at*."""
+
+    def releases(self) -> int:
+        """Return how often an operator has released anything: all jobs, or one."""
 
     def alive(self) -> datetime | None:
         """Return what `note_alive` or `release` last recorded, in UTC."""

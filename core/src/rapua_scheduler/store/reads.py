@@ -115,6 +115,11 @@ class SqliteReader:
         ((number,),) = self._rows("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'word'")
         return int(number)
 
+    def releases(self) -> int:
+        """See `Store.releases`."""
+        ((number,),) = self._rows("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'releases'")
+        return int(number)
+
     def unanswered(self) -> Sequence[Run]:
         """See `Store.unanswered`."""
         return [to_run(row) for row in self._rows(f"SELECT {RUN_COLUMNS} FROM runs WHERE {UNANSWERED} ORDER BY id")]

@@ -152,7 +152,7 @@ _SECOND: Migration = (
     FROM (SELECT job_key, count(*) AS runs FROM runs GROUP BY job_key) AS counted
     WHERE counted.job_key = jobs.key
     """,
-    "INSERT INTO meta VALUES ('word', '0')",
+    "INSERT INTO meta VALUES ('word', '0'), ('releases', '0')",
 )
 
 MIGRATIONS: Sequence[Migration] = (_FIRST, _SECOND)

@@ -12,7 +12,7 @@ from rapua_scheduler.run import WindowKind
 from rapua_scheduler.store.port import PartUntil
 from rapua_scheduler.store.rows import GAP_COLUMNS, WINDOW_COLUMNS, from_micros, to_gap, to_json, to_micros
 from rapua_scheduler.store.rules import AHEAD, BY_HOST
-from rapua_scheduler.store.statements import UNFINISHED, field, refuse_undeclared
+from rapua_scheduler.store.statements import UNANSWERED, UNFINISHED, field, refuse_undeclared
 from rapua_scheduler.store.texts import storable
 
 _BEGIN = f"""
@@ -69,6 +69,7 @@ def release(connection: sqlite3.Connection, at: datetime, job_key: str | None, p
     given: dict[str, object] = {"at": to_micros(at), "job_key": job_key, "ahead": AHEAD // timedelta(microseconds=1)}
     connection.execute(f"{_END} AND kind = 'held'", given)
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('alive_at', :at)", given)
+    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'releases'")
     bump(connection)
     later = f"mark > {_LOWERED} + :ahead AND key = coalesce(:job_key, key)"
     keys = [key for (key,) in connection.execute(f"SELECT key FROM jobs WHERE {later} ORDER BY key", given)]
@@ -105,7 +106,15 @@ def set_absent(connection: sqlite3.Connection, jobs: Mapping[str, tuple[WindowKi
 def request_cancel(connection: sqlite3.Connection, run_id: str, by: str) -> bool:
     """See `Store.request_cancel`."""
     statement = f"UPDATE runs SET cancel_by = coalesce(cancel_by, ?) WHERE run_id = ? AND {UNFINISHED}"
-    return _said(connection, connection.execute(statement, (storable(by), run_id)).rowcount)
+    changes = connection.execute(statement, (storable(by), run_id)).rowcount
+    changes += connection.execute(
+        f"""
+        UPDATE runs SET status = 'cancelled', cancel_by = :by, error = 'cancelled by ' || :by
+        WHERE run_id = :run_id AND {UNANSWERED}
+        """,
+        {"by": storable(by), "run_id": run_id},
+    ).rowcount
+    return _said(connection, changes)
 
 
 def _begin(

@@ -95,7 +95,6 @@ class VirtualScheduler:
             lookahead=lambda deliver: Lookahead(self.clock, timezone, lambda _: helper, deliver),
             new_run_id=new_run_id or RunIds().new,
             clock_watch=ClockWatch(self.store, self.clock, earliest=None),
-            longest_wait=_A_DAY,  # on this clock nothing passes unseen
             look_every=_A_DAY,
         )
 

@@ -175,6 +175,8 @@ class Histories:
         run = self._runs.get(start.run_id)
         if run is None or run.status is not RunStatus.QUEUED or run.run_id in self._nobodys:
             return False
+        if self._is_to_be_cancelled(run.run_id):
+            return False
         self._runs[run.run_id] = evolve(
             run, status=RunStatus.RUNNING, attempt=start.attempt, started_at=utc(start.at), done=None, total=None
         )
@@ -196,6 +198,8 @@ class Histories:
             return False
         if log:
             self._more_of(run_id).add_lines(log)
+        if outcome.status is RunStatus.INTERRUPTED and self._is_to_be_cancelled(run_id):
+            outcome = evolve(outcome, status=RunStatus.CANCELLED)
         if again:
             self._more_of(run_id).keep_attempt(_ended(run, outcome))
             self._runs[run_id] = evolve(run, status=RunStatus.QUEUED, failures=run.failures + 1)
@@ -240,9 +244,14 @@ class Histories:
     def request_cancel(self, run_id: str, by: str) -> bool:
         """See `Store.request_cancel`."""
         run = self._runs.get(run_id)
-        if run is None or run.status.is_final:
+        if run is None or (run.status.is_final and run_id not in self._unanswered):
             return False
         more = self._more_of(run_id)
+        if run_id in self._unanswered:
+            self._unanswered.discard(run_id)
+            more.cancel_by = storable(by)
+            self._runs[run_id] = evolve(run, status=RunStatus.CANCELLED, error=f"cancelled by {more.cancel_by}")
+            return True
         more.cancel_by = storable(by) if more.cancel_by is None else more.cancel_by
         return True
 
@@ -253,6 +262,10 @@ class Histories:
             for run_id, more in self._more.items()
             if more.cancel_by is not None and not self._runs[run_id].status.is_final and run_id not in self._nobodys
         }
+
+    def _is_to_be_cancelled(self, run_id: str) -> bool:
+        more = self._more.get(run_id)
+        return more is not None and more.cancel_by is not None
 
     def _running(self, run_id: str, attempt: int) -> Run | None:
         run = self._runs.get(run_id)

@@ -57,6 +57,7 @@ class MemoryStore:
         self._histories = Histories(keep_runs, self._jobs.mark_of)
         self._windows = Windows()
         self._word = 0
+        self._releases = 0
         self._made_at = (clock or SystemClock()).now()
         self._is_host = False
         self._alive_at: datetime | None = None
@@ -218,6 +219,7 @@ class MemoryStore:
         with self._open():
             self._windows.end("", WindowKind.HELD, at)
             self._alive_at = at
+            self._releases += 1
             self._said(True)
             said_of = [key for key in self._jobs if job_key in (None, key)]
             for key in said_of:
@@ -259,6 +261,11 @@ class MemoryStore:
         """See `Store.word`."""
         with self._open():
             return self._word
+
+    def releases(self) -> int:
+        """See `Store.releases`."""
+        with self._open():
+            return self._releases
 
     def note_alive(self, at: datetime) -> None:
         """See `Store.note_alive`."""

@@ -15,6 +15,7 @@ from rapua_scheduler.errors import UnknownJobError
 from rapua_scheduler.run import (
     Decision,
     Gap,
+    Outcome,
     RunStatus,
     Trigger,
     Window,
@@ -27,9 +28,11 @@ from rapua_scheduler.testing.store_conformance.samples import (
     finish,
     job_of,
     not_to_run,
+    run_of,
     some_gap,
     some_job,
     some_run,
+    start,
     to_queue,
     to_run,
     waiting,
@@ -285,15 +288,54 @@ class Words:
 
         assert store.cancel_requests() == {by_hand.run_id: "ann"}
 
-    def test_a_run_that_is_to_be_cancelled_is_so_when_it_is_run_again(self, store: Store) -> None:
+    def test_a_run_that_is_to_be_cancelled_is_so_however_its_host_ends(self, store: Store) -> None:
         store.declare([some_job()], START)
         store.decide([to_run(1)])
         store.request_cancel(some_run(1).run_id, "ann")
+
         finish(store, some_run(1).run_id, status=RunStatus.INTERRUPTED)
 
-        store.rerun(some_run(1).run_id)
+        assert run_of(store, some_run(1).run_id).status is RunStatus.CANCELLED
+        assert store.unanswered() == []
+        assert store.rerun(some_run(1).run_id) is None
 
+    def test_a_run_that_ended_unfinished_can_still_be_cancelled(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.decide([to_run(1)])
+        finish(store, some_run(1).run_id, status=RunStatus.INTERRUPTED)
+        before = store.word()
+
+        assert store.request_cancel(some_run(1).run_id, "ann")
+
+        assert (run_of(store, some_run(1).run_id).status, run_of(store, 1).error) == (
+            RunStatus.CANCELLED,
+            "cancelled by ann",
+        )
+        assert store.unanswered() == []
+        assert store.word() != before
+        assert not store.request_cancel(some_run(1).run_id, "bob")
+
+    def test_a_queued_run_that_is_to_be_cancelled_does_not_begin(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.decide([to_queue(1)])
+        store.request_cancel(some_run(1).run_id, "ann")
+
+        assert not start(store, some_run(1).run_id)
+
+        assert run_of(store, some_run(1).run_id).status is RunStatus.QUEUED
         assert store.cancel_requests() == {some_run(1).run_id: "ann"}
+        assert store.drop(some_run(1).run_id, Outcome(RunStatus.CANCELLED, START))
+
+    def test_releases_are_counted(self, store: Store) -> None:
+        before = store.releases()
+        store.note_alive(START)
+        store.hold(START, "no")
+        assert store.releases() == before
+
+        store.release(START)
+        store.release(START, NO_JOB)
+
+        assert store.releases() == before + 2
 
     def test_a_run_that_is_opened_again_is_not_to_be_cancelled(self, store: Store) -> None:
         store.declare([some_job()], START)
