@@ -341,6 +341,17 @@ def test_status_is_well_beside_a_host_that_works_and_not_without_one(hosts: Host
     assert (unwell["well"], unwell["host"]["active"]) == (False, False)
 
 
+def test_status_is_not_well_beside_a_host_whose_plugin_never_was_loaded(hosts: Hosts) -> None:
+    break_plugins(hosts)
+    with hosts.active() as host:
+        unwell = read(hosts, "status", code=1)
+
+        assert host.stop() == 0
+    (remark,) = [remark for remark in unwell["remarks"] if remark["weight"] == "problem"]
+    assert remark["subject"] == "plugin counter"
+    assert remark["text"].startswith("cannot be loaded: ")
+
+
 def test_simulate_touches_no_store_and_calls_no_job(hosts: Hosts) -> None:
     entries = read(
         hosts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from rapua_scheduler import Job, JobContext, every
 from rapua_scheduler.control.condition import LONG_QUEUE, Condition, Package, Weight, examine
@@ -21,9 +22,13 @@ HOURLY = Job("Hourly", nothing, every(hours=1))
 INSTALLED = {"plugin": [Package("package", "1.0")]}
 
 
-def looked_at(world: World, installed: Mapping[str, Sequence[Package]] = INSTALLED) -> Condition:
+def looked_at(
+    world: World,
+    installed: Mapping[str, Sequence[Package]] = INSTALLED,
+    broken: Mapping[str, str] = MappingProxyType({}),
+) -> Condition:
     listings = list_jobs(world.registry, world.store, world.now, world.zone)
-    return examine(world.store, listings, installed, now=world.now, zone=world.zone)
+    return examine(world.store, listings, installed, broken=broken, now=world.now, zone=world.zone)
 
 
 def problems(condition: Condition) -> dict[str, str]:
@@ -112,6 +117,14 @@ def test_what_runs_and_is_not_what_is_installed_is_told() -> None:
     assert "nothing of it is installed" in problems(gone)["plugin plugin"]
     assert other.is_well
     assert [(plugin.name, plugin.running is None) for plugin in other.plugins] == [("plugin", False), ("quiet", True)]
+
+
+def test_a_plugin_that_cannot_be_loaded_needs_a_look_though_the_store_knows_no_job_of_it() -> None:
+    world = started(HOURLY)
+
+    condition = looked_at(world, {**INSTALLED, "new": [Package("new", "1")]}, {"new": "register_jobs raised: oops"})
+
+    assert problems(condition) == {"plugin new": "cannot be loaded: register_jobs raised: oops"}
 
 
 def test_a_pause_and_a_failed_plugin_need_a_look_and_an_absence_is_a_note() -> None:

@@ -14,9 +14,11 @@ from rapua_scheduler.control.fields import condition_fields
 from rapua_scheduler.control.instants import moment
 from rapua_scheduler.control.listings import list_jobs
 from rapua_scheduler.control.wording import last_line
+from rapua_scheduler.plugin_loader import PluginState
 from rapua_scheduler.store.memory import MemoryStore
 
 _EXIT_UNWELL = 1
+_BROKEN = {PluginState.FAILED, PluginState.CLASH, PluginState.MISSING}
 
 
 @click.command("status")
@@ -32,7 +34,7 @@ def command(context: click.Context, *, as_json: bool) -> int:
         with plugins_print_elsewhere():
             listings = list_jobs(session.plugins.registry, session.store, now, zone, disabled=session.plugins.disabled)
         store = session.store if session.store is not None else MemoryStore()
-        condition = examine(store, listings, _installed(session), now=now, zone=zone)
+        condition = examine(store, listings, _installed(session), broken=_broken(session), now=now, zone=zone)
         file = _file(session)
     if as_json:
         show_json({**condition_fields(condition, zone), "store": file})
@@ -47,6 +49,14 @@ def _installed(session: Session) -> Mapping[str, list[Package]]:
         if report.distribution:
             found.setdefault(report.name, []).append(Package(report.distribution, report.version))
     return found
+
+
+def _broken(session: Session) -> Mapping[str, str]:
+    found: dict[str, list[str]] = {}
+    for report in session.plugins.plugins:
+        if report.state in _BROKEN:
+            found.setdefault(report.name, []).append(report.error)
+    return {name: "; ".join(errors) for name, errors in found.items()}
 
 
 def _file(session: Session) -> Mapping[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
+from types import MappingProxyType
 
 from attrs import frozen
 
@@ -55,11 +56,13 @@ class PluginStanding:
         name: Name of its entry point.
         installed: The packages that bring it now; more than one is a clash.
         running: The package that the active host has loaded it from; None if it has no job of it.
+        problem: Why it is wanted and cannot be loaded now; empty if it can, or is not wanted.
     """
 
     name: str
     installed: tuple[Package, ...]
     running: Package | None
+    problem: str = ""
 
     @property
     def is_as_installed(self) -> bool:
@@ -128,6 +131,7 @@ def examine(
     listings: Sequence[JobListing],
     installed: Mapping[str, Sequence[Package]],
     *,
+    broken: Mapping[str, str] = MappingProxyType({}),
     now: datetime,
     zone: tzinfo,
 ) -> Condition:
@@ -137,6 +141,7 @@ def examine(
         store: Where everything is recorded.
         listings: The jobs, as `list_jobs` gives them.
         installed: The packages that bring a plugin now, by its name.
+        broken: Why plugins that are wanted cannot be loaded now, by name.
         now: The current time, aware.
         zone: The zone that times are told in.
     """
@@ -145,7 +150,7 @@ def examine(
     stored = store.jobs()
     windows = open_windows(store, now)
     unfinished = store.runs(statuses=UNFINISHED)
-    plugins = _plugins(installed, stored, host)
+    plugins = _plugins(installed, broken, stored, host)
     remarks = [
         *_of_host(host, now, zone),
         *_of_clock(stored, windows, alive_at, now, zone),
@@ -176,14 +181,17 @@ def _is_running(job: StoredJob, host: HostRecord | None) -> bool:
 
 
 def _plugins(
-    installed: Mapping[str, Sequence[Package]], stored: Iterable[StoredJob], host: HostRecord | None
+    installed: Mapping[str, Sequence[Package]],
+    broken: Mapping[str, str],
+    stored: Iterable[StoredJob],
+    host: HostRecord | None,
 ) -> tuple[PluginStanding, ...]:
     running = {
         job.plugin: Package(job.distribution, job.version) for job in stored if job.plugin and _is_running(job, host)
     }
     return tuple(
-        PluginStanding(name, tuple(installed.get(name, ())), running.get(name))
-        for name in sorted({*installed, *running})
+        PluginStanding(name, tuple(installed.get(name, ())), running.get(name), broken.get(name, ""))
+        for name in sorted({*installed, *broken, *running})
     )
 
 
@@ -224,6 +232,8 @@ def _of_clock(
 
 def _of_plugins(plugins: Iterable[PluginStanding]) -> Iterator[Remark]:
     for plugin in plugins:
+        if plugin.problem:
+            yield Remark(Weight.PROBLEM, f"plugin {plugin.name}", f"cannot be loaded: {plugin.problem}")
         if plugin.is_as_installed:
             continue
         there = " and ".join(map(str, plugin.installed)) or "nothing of it"
