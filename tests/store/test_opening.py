@@ -280,6 +280,7 @@ from pathlib import Path
 os.setresgid({nobody}, {nobody}, {nobody}) if os.getuid() == 0 else None
 os.setresuid({nobody}, {nobody}, {nobody}) if os.getuid() == 0 else None
 from rapua_scheduler.errors import StoreError
+from rapua_scheduler.store import connections
 from rapua_scheduler.store.sqlite import SqliteStore
 try:
     store = {expression}
@@ -290,6 +291,7 @@ else:
 """
 
 
+LOOK = "connections.check_writable({path}) or SqliteStore.open_read_only({path})"
 EXPRESSIONS = [
     "SqliteStore.open({path}, create=False)",
     "SqliteStore.open({path}, create=True)",
@@ -352,6 +354,30 @@ def test_a_store_cannot_be_created_where_nobody_may_write(public_path: Path) -> 
 
     assert said.startswith("refused: cannot be opened")
     assert not public_path.exists()
+
+
+def test_looking_tells_what_a_host_could_not_write(shut_path: Path) -> None:
+    before = contents(shut_path.parent)
+
+    folder_is_shut = as_nobody(LOOK, shut_path)
+    shut_path.parent.chmod(0o777)
+    file_is_shut = as_nobody(LOOK, shut_path)
+    shut_path.chmod(0o666)
+    lock_is_shut = as_nobody(LOOK, shut_path)
+    lock_path(shut_path).chmod(0o666)
+    assert contents(shut_path.parent) == before
+    all_is_open = as_nobody(LOOK, shut_path)
+
+    assert folder_is_shut.startswith(f"refused: its directory {shut_path.parent} cannot be written by this user")
+    assert file_is_shut.startswith(f"refused: {shut_path} cannot be written by this user")
+    assert lock_is_shut.startswith(f"refused: {lock_path(shut_path)} cannot be written by this user")
+    assert all_is_open == "opened: 20\n"
+
+
+def test_looking_tells_where_no_store_could_be_created(public_path: Path) -> None:
+    public_path.parent.chmod(0o555)
+
+    assert as_nobody(LOOK, public_path).startswith(f"refused: its directory {public_path.parent} cannot be written")
 
 
 def test_a_store_that_cannot_be_written_can_be_read(shut_path: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 from rapua_scheduler.demo.site import make_site
 
 PATIENCE = 30.0
+GOLDEN = Path(__file__).parent.parent / "store" / "golden"
 AUCKLAND = ZoneInfo("Pacific/Auckland")
 KEYS = ["credit-topup", "orphaned-uploads", "stale-purchases"]
 
@@ -227,7 +228,7 @@ def test_a_store_that_is_gone_is_no_first_start(command_line: CommandLine) -> No
     for arguments in (("run",), ("exec", "stale-purchases"), ("history",), ("jobs",), ("check",)):
         result = command_line.run(*arguments)
         assert result.returncode == 78, arguments
-        assert str(command_line.state) in result.stderr
+        assert str(command_line.state) in result.stdout + result.stderr
 
 
 def test_a_host_stops_in_order_when_told(
@@ -317,6 +318,38 @@ def test_check_finds_a_good_site_good_and_a_missing_database_missing(command_lin
 
     assert bad.returncode == 1
     assert "scanscout.db" in bad.stdout
+
+
+def test_check_finds_a_folder_missing_that_the_store_is_to_be_created_in(command_line: CommandLine) -> None:
+    text = command_line.config.read_text()
+    command_line.config.write_text(text.replace(command_line.state.name, "/nonexistent/x.db"))
+
+    checked = command_line.run("check")
+
+    assert checked.returncode == 78, checked.stdout
+    assert "ERROR   store: /nonexistent/x.db: its directory /nonexistent does not exist" in checked.stdout
+    assert checked.stderr == ""
+
+
+def test_check_shows_all_else_beside_a_store_that_is_damaged(command_line: CommandLine) -> None:
+    command_line.state.write_text("no database at all, whatever its name says " * 100)
+
+    checked = command_line.run("check", "--json")
+
+    assert checked.returncode == 78, checked.stdout
+    severities = {finding["subject"]: finding["severity"] for finding in json.loads(checked.stdout)}
+    assert severities["store"] == "error"
+    assert severities["plugin credit_topup"] == "ok"
+
+
+def test_check_finds_nothing_wrong_with_a_store_of_an_earlier_version(command_line: CommandLine) -> None:
+    shutil.copy(GOLDEN / "schema-1.db", command_line.state)
+
+    findings = {finding["subject"]: finding for finding in command_line.json("check")}
+
+    assert findings["store"]["severity"] == "ok"
+    assert findings["store"]["text"].endswith("`rapua-scheduler run` brings it up to date")
+    assert findings["plugin credit_topup"]["severity"] == "ok"
 
 
 def test_a_closed_pipe_is_no_traceback(command_line: CommandLine) -> None:

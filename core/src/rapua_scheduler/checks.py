@@ -9,12 +9,13 @@ from enum import StrEnum
 from attrs import frozen
 
 from rapua_scheduler.config import Config
-from rapua_scheduler.errors import SiteError
+from rapua_scheduler.errors import OutdatedStoreError, SiteError, StoreError
 from rapua_scheduler.interrupts import is_from_person
 from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.plugin_loader import LoadedPlugins, PluginState
 from rapua_scheduler.registry import Registry
 from rapua_scheduler.site import Site
+from rapua_scheduler.store.connections import check_writable, resolve
 from rapua_scheduler.store.port import Store
 
 
@@ -66,9 +67,24 @@ def check_plugins(loaded: LoadedPlugins) -> Iterator[Finding]:
 _SWITCHED_OFF = {PluginState.DENIED, PluginState.NOT_ALLOWED, PluginState.SAFE_MODE}
 
 
-def check_store(config: Config, store: Store | None) -> Iterator[Finding]:
-    """Yield what can be said of the store; one that cannot be opened never comes this far."""
-    if store is None:
+def check_store(config: Config, store: Store | None, problem: StoreError | None) -> Iterator[Finding]:
+    """Yield what can be said of the store, and whether a host of this user could write to it.
+
+    Args:
+        config: Names its file.
+        store: The store; None if there is none yet, or if it cannot be read.
+        problem: Why it cannot be read.
+    """
+    try:
+        if problem is not None and not isinstance(problem, OutdatedStoreError):
+            raise problem
+        check_writable(resolve(config.state))
+    except StoreError as error:
+        yield Finding("store", Severity.ERROR, f"{error.path}: {error.problem}")
+        return
+    if problem is not None:
+        yield Finding("store", Severity.OK, f"{config.state}: {problem.problem}")
+    elif store is None:
         yield Finding("store", Severity.OK, f"{config.state}: not there yet; `run` creates it")
     else:
         yield Finding("store", Severity.OK, f"{config.state}: {len(store.jobs())} jobs known")

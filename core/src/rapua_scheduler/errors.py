@@ -146,6 +146,10 @@ class StoreError(RapuaSchedulerError):
         return f"store {self.path}: {self.problem}"
 
 
+class OutdatedStoreError(StoreError):
+    """The store is of an earlier version, and is brought up to date by what opens it for writing."""
+
+
 class AnotherHostError(RapuaSchedulerError):
     """Another host is active on this store.
 

@@ -22,14 +22,14 @@ def command(context: click.Context, *, strict: bool, as_json: bool) -> int:
 
     Exits 0 if a host can run, and 78 if it cannot; with --strict, 1 if anything needs a look.
     """
-    with open_session(context) as session, plugins_print_elsewhere():
+    with open_session(context, for_check=True) as session, plugins_print_elsewhere():
         where = session.config.path
         findings = [
             Finding(
                 "configuration", Severity.OK, f"{where or 'no file, defaults'}; timezone {session.config.timezone}"
             ),
             *check_plugins(session.plugins),
-            *check_store(session.config, session.store),
+            *check_store(session.config, session.store, session.store_error),
             *check_site(session.config.site),
             *check_jobs(session.plugins.registry),
         ]

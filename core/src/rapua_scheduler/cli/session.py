@@ -17,6 +17,7 @@ from attrs import frozen
 
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config, load_config
+from rapua_scheduler.errors import StoreError
 from rapua_scheduler.logs import configure_logging
 from rapua_scheduler.plugin_loader import KnownProviders, LoadedPlugins, absences, load_plugins
 from rapua_scheduler.registry import Registry
@@ -36,12 +37,14 @@ class Session:
         store: The store, opened for reading unless the command has a word to write; None if there is none yet.
         plugins: The plugins that were found, and their jobs; none if the command needs none.
         clock: Where the time comes from.
+        store_error: Why the store that is there cannot be used; None if it can, or if there is none yet.
     """
 
     config: Config
     store: SqliteStore | None
     plugins: LoadedPlugins
     clock: Clock
+    store_error: StoreError | None = None
 
 
 def read_config(context: click.Context) -> Config:
@@ -60,27 +63,36 @@ def is_safe_mode(context: click.Context) -> bool:
 
 
 @contextmanager
-def open_session(context: click.Context, *, import_plugins: bool = True, for_words: bool = False) -> Iterator[Session]:
+def open_session(
+    context: click.Context, *, import_plugins: bool = True, for_words: bool = False, for_check: bool = False
+) -> Iterator[Session]:
     """Read the configuration, load the plugins, and open the store if there is one.
 
     Args:
         context: The command's.
         import_plugins: Whether the command needs the jobs.
         for_words: Whether it writes the operator's word to the store, which then must be there.
+        for_check: Whether it goes on without a store that cannot be used, and tells why it cannot.
 
     Raises:
         ConfigurationError: The configuration has mistakes.
-        StoreError: There is a store, but it cannot be used; or there is none, and must be.
+        StoreError: There is a store, but it cannot be used, unless *for_check*; or there is none, and must be.
     """
     configure_logging("console", level=logging.ERROR)
     config, clock = read_config(context), SystemClock()
-    store = SqliteStore.open(config.state, create=False, clock=clock) if for_words else _open_for_reading(config)
+    store, store_error = None, None
+    try:
+        store = SqliteStore.open(config.state, create=False, clock=clock) if for_words else _open_for_reading(config)
+    except StoreError as error:
+        if not for_check:
+            raise
+        store_error = error
     try:
         plugins = _NO_PLUGINS
         if import_plugins:
             known = KnownProviders.from_stored(store.jobs() if store is not None else ())
             plugins = load_plugins(config, known, safe_mode=is_safe_mode(context))
-        yield Session(config, store, plugins, clock)
+        yield Session(config, store, plugins, clock, store_error)
     finally:
         if store is not None:
             store.close()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from rapua_scheduler.errors import StoreError
+from rapua_scheduler.errors import OutdatedStoreError, StoreError
 from rapua_scheduler.store.commits import check_complete
 from rapua_scheduler.store.locks import HOST, is_held, lock_path, noted_beside
 from rapua_scheduler.store.problems import store_error
@@ -23,6 +23,7 @@ BUSY_SECONDS = 30.0
 SMALL = 4 * 1024 * 1024
 """Bytes up to which every page is checked at each opening, which takes some 5 ms; beyond, a few of each table."""
 
+_HOSTS_USER = "make it writable for the host's user, and be that user"
 _OLDEST_SQLITE = (3, 33, 0)
 _TABLES = ("meta", "owners", "jobs", "runs", "gaps", "attempts", "log_lines", "windows")
 
@@ -48,6 +49,22 @@ def open_for_writing(path: Path, *, create: bool) -> tuple[sqlite3.Connection, s
         _migrate(path, connection)
         _check_pages(path, connection)
         return connection, _store_id(path, connection)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a store that this user could not open for writing, or create, as far as looking tells; changes nothing.
+
+    Raises:
+        StoreError: It could not; says what to do.
+    """
+    _check_presence(path, create=True)
+    _check_names(path)
+    beside = (path, lock_path(path), _wal_path(path), path.with_name(f"{path.name}-shm"))
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise StoreError(path, f"its directory {path.parent} cannot be written by this user; {_HOSTS_USER}")
+    for file in beside:
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+            raise StoreError(path, f"{file} cannot be written by this user; {_HOSTS_USER}")
 
 
 def open_for_reading(path: Path, *, is_inspected: bool = False) -> sqlite3.Connection:
@@ -122,7 +139,7 @@ def _opened_for_reading(path: Path, mode: str, *, had_lock_file: bool, is_inspec
             return connection
         version = read_version(connection)
         if version < VERSION:
-            raise StoreError(
+            raise OutdatedStoreError(
                 path,
                 f"has schema {version}, and this program reads {VERSION}; `rapua-scheduler run` brings it up to date",
             )
