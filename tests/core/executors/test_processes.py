@@ -54,6 +54,12 @@ PLUGIN = """
         print("last words", flush=True)
         os._exit(7)
 
+    def vanish_wordily(ctx):
+        for _ in range(20):
+            print("word" * 2000)
+        sys.stdout.flush()
+        os._exit(7)
+
     def crash(ctx):
         print("before the crash", flush=True)
         faulthandler._sigsegv()
@@ -253,7 +259,7 @@ def test_what_a_job_raises_there_is_described_as_here(executor: ProcessExecutor)
 
 
 @pytest.mark.parametrize(
-    ("key", "ending", "last_line"),
+    ("key", "ending", "printed"),
     [
         ("vanish", "ended with exit code 7", "last words"),
         ("crash", "was killed by SIGSEGV", "in crash"),
@@ -261,12 +267,18 @@ def test_what_a_job_raises_there_is_described_as_here(executor: ProcessExecutor)
     ],
 )
 def test_a_process_that_dies_is_a_failed_attempt_that_says_how(
-    executor: ProcessExecutor, key: str, ending: str, last_line: str
+    executor: ProcessExecutor, key: str, ending: str, printed: str
 ) -> None:
     description = death_of(carried_out(executor, key))
 
-    assert description.startswith(f"the job's process {ending}")
-    assert last_line in description
+    assert printed in description
+    assert description.splitlines()[-1].startswith(f"the job's process {ending}"), "as a traceback ends with its error"
+
+
+def test_what_a_process_printed_last_does_not_hide_how_it_died(executor: ProcessExecutor) -> None:
+    description = death_of(carried_out(executor, "vanish_wordily"))
+
+    assert description.endswith("the job's process ended with exit code 7 before the job came to its end")
 
 
 def test_a_job_that_is_written_off_is_killed_with_what_it_has_started(executor: ProcessExecutor) -> None:

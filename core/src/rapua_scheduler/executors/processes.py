@@ -16,6 +16,7 @@ from rapua_scheduler.executors.wire import ChildSetup, Limits, Order, ProtocolEr
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import PlainResult
 
+_LONGEST_PRINTED = 2000
 _log = get_logger("rapua_scheduler.executors")
 
 
@@ -152,9 +153,11 @@ class _Execution:
     def _death(self, child: Child) -> BaseException:
         if self.assignment.cancellation.is_set:
             return JobCancelled(self.assignment.cancellation.reason)
-        lines = [f"the job's process {_ending(child.exit_code or 0)} before the job came to its end"]
-        if child.tail:
-            lines += ["its last output:", *(f"  {line}" for line in child.tail)]
+        lines = [f"  {_cut(line)}" for line in child.tail]
+        if lines:
+            lines.insert(0, "the last output of the job's process:")
+        # last, as the error of a traceback is: where there is room for one line, it is this
+        lines.append(f"the job's process {_ending(child.exit_code or 0)} before the job came to its end")
         return JobProcessError("\n".join(lines))
 
 
@@ -188,6 +191,10 @@ def _order(assignment: Assignment, setup: ChildSetup) -> Order:
         import_path=setup.import_path,
         limits=Limits(memory=registered.memory_limit),
     )
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LONGEST_PRINTED else f"{line[:_LONGEST_PRINTED]}…"
 
 
 def _ending(code: int) -> str:
