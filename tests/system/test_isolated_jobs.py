@@ -135,6 +135,19 @@ def test_a_job_in_a_process_has_its_settings_its_site_and_its_record(tmp_path: P
     assert (run.done, run.total) == (1, 2)
 
 
+def test_what_a_job_in_a_process_logs_has_its_fields_in_the_log_of_the_host(tmp_path: Path) -> None:
+    operated = Operated(tmp_path, size=1000)
+    config = operated.folder / "config.toml"
+    config.write_text(config.read_text().replace("[rapua_scheduler]", '[rapua_scheduler]\nlog_format = "json"', 1))
+
+    done = operated.run("exec", "swell")
+
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    (line,) = [line for line in lines if line["event"] == "Swelling"]
+    assert (line["size"], line["job"], line["plugin"]) == (1000, "swell", "operated")
+    assert line["run_id"] == operated.only_run().run_id
+
+
 def test_the_operator_s_limit_of_memory_holds(tmp_path: Path) -> None:
     operated = Operated(tmp_path, size=1024**3)
 

@@ -34,7 +34,7 @@ from rapua_scheduler.logs import configure_logging
 from rapua_scheduler.outcomes import describe_error, plain_result
 from rapua_scheduler.plugin_loader import KnownProviders, load_plugins
 from rapua_scheduler.plugin_loader.plugins import Provider
-from rapua_scheduler.recorder import Recorder
+from rapua_scheduler.recorder import LoggedLine, Recorder
 from rapua_scheduler.registry import RegisteredJob
 
 TELL_EVERY = 0.2
@@ -134,7 +134,8 @@ class Reporter:
                 return
             lines, done, total = report
             for line in lines:
-                self._channel.send({"line": [line.level, line.text]})
+                event = {"event": line.event} if isinstance(line, LoggedLine) else {}
+                self._channel.send({"line": [line.level, line.text], **event})
             if done is not None:
                 self._channel.send({"progress": [done, total]})
 
@@ -156,7 +157,7 @@ def main() -> None:
     logging.getLogger(_JOB_LOGGER).setLevel(logging.CRITICAL + 1)  # what the job logs is told to the host
 
     clock = _clock(order)
-    recorder = Recorder(clock, order.run.attempt)
+    recorder = Recorder(clock, order.run.attempt, keeps_events=True)
     reporter = Reporter(channel, recorder)
     threading.Thread(target=reporter.serve, args=(clock,), daemon=True).start()
     last_word = _carry_out(order, clock, stop, recorder)

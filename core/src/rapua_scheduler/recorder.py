@@ -6,15 +6,17 @@ import reprlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
+
+from attrs import frozen
 
 from rapua_scheduler.clock import Clock
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.redaction import redact
-from rapua_scheduler.run import LogLine
+from rapua_scheduler.run import LogLine, Scalar
 
 MOST_PENDING = 500
 """Lines of one attempt that wait to be stored; of more, the newest are kept."""
@@ -27,11 +29,24 @@ LONGEST_LINE = 2000
 
 _KEPT_LEVELS = {"info", "warning", "error", "critical"}
 _NO_FIELDS = {"event", "level", "exc_info", "stack_info", "stacklevel", "exception"}
+_MOST_FIELDS = 50
 _LARGEST = 2**63 - 1
 
 _shorten = reprlib.Repr()
 _shorten.maxstring = _shorten.maxother = _shorten.maxlong = 500
 _shorten.maxlist = _shorten.maxtuple = _shorten.maxset = _shorten.maxfrozenset = _shorten.maxdict = 20
+
+
+@frozen
+class LoggedLine(LogLine):
+    """A line, and what its text was made from, for whoever writes it to a log elsewhere.
+
+    Attributes:
+        event: "event" and the other fields, plain and bounded, secrets and all that the text may not have.
+    """
+
+    event: Mapping[str, Scalar]
+
 
 Report = tuple[tuple[LogLine, ...], int | None, int | None]
 """Log lines, oldest first; how many items are through; and how many there are."""
@@ -44,16 +59,29 @@ class Recorder:
     than that and `MOST_AT_ONCE` lines. Where lines were left out, a line says how many.
     """
 
-    __slots__ = ("_attempt", "_clock", "_done", "_has_progressed", "_left_out", "_lines", "_lock", "_room", "_total")
+    __slots__ = (
+        "_attempt",
+        "_clock",
+        "_done",
+        "_has_progressed",
+        "_keeps_events",
+        "_left_out",
+        "_lines",
+        "_lock",
+        "_room",
+        "_total",
+    )
 
-    def __init__(self, clock: Clock, attempt: int) -> None:
+    def __init__(self, clock: Clock, attempt: int, *, keeps_events: bool = False) -> None:
         """Make a recorder that has heard nothing; cheap, as most attempts say nothing.
 
         Args:
             clock: Tells when a line was written.
             attempt: The number of the attempt.
+            keeps_events: Whether what is logged is recorded as `LoggedLine`s.
         """
         self._clock = clock
+        self._keeps_events = keeps_events
         self._attempt = attempt
         self._lock = threading.Lock()
         self._lines: deque[LogLine] | None = None
@@ -76,23 +104,29 @@ class Recorder:
         def tee(event: Mapping[str, Any]) -> None:
             level = event["level"]
             if level in _KEPT_LEVELS:
-                self.add(level, _text(event, bound))
+                self.add(level, _text(event, bound), event=_plain_event(event, bound) if self._keeps_events else None)
 
         return get_logger(name, tee=tee, **bound)
 
-    def add(self, level: str, text: str, at: datetime | None = None) -> None:
+    def add(
+        self, level: str, text: str, at: datetime | None = None, *, event: Mapping[str, Scalar] | None = None
+    ) -> None:
         """Record a line.
 
         Args:
             level: Such as "info".
             text: The line; cut if it is long, and without its secrets when it is recorded.
             at: When it was written; now, if None.
+            event: What the text was made from, if that is to be kept too.
         """
         # secrets first: one that is cut in two is not known any more
         kept = redact(" ".join(text[: 2 * LONGEST_LINE].splitlines()))
         if len(kept) > LONGEST_LINE:
             kept = f"{kept[: LONGEST_LINE - 1]}…"
-        line = LogLine(at or self._clock.now(), self._attempt, level, kept)
+        at = at or self._clock.now()
+        line = LogLine(at, self._attempt, level, kept)
+        if event is not None:
+            line = LoggedLine(at, self._attempt, level, kept, event)
         with self._lock:
             if self._lines is None:
                 self._lines = deque(maxlen=MOST_PENDING)
@@ -146,6 +180,31 @@ def _text(event: Mapping[str, Any], bound: Mapping[str, Any]) -> str:
     if error is not None:
         words.append(f"exception={summarize_error(error)!r}")
     return " ".join(words)
+
+
+def _plain_event(event: Mapping[str, Any], bound: Mapping[str, Any]) -> Mapping[str, Scalar]:
+    """Return the fields that `_text` shows, as they can be told to another process."""
+    plain: dict[str, Scalar] = {"event": _cut(event.get("event"))}
+    for name, value in event.items():
+        if name not in _NO_FIELDS and bound.get(name, plain) is not value and len(plain) <= _MOST_FIELDS:
+            plain[name[:LONGEST_LINE]] = _plain(value)
+    error = _error_of(event.get("exc_info"))
+    if error is not None:
+        plain["exception"] = summarize_error(error)
+    return plain
+
+
+def _plain(value: object) -> Scalar:
+    if value is None or isinstance(value, bool) or type(value) is float:
+        return value
+    if type(value) is int:
+        return value if abs(value) <= _LARGEST else _shown(value)
+    if isinstance(value, Collection) and not isinstance(value, str):
+        return _shown(value)
+    try:
+        return redact(str(value)[: 2 * LONGEST_LINE])[:LONGEST_LINE]
+    except BaseException:  # whatever somebody's representation raises
+        return _shown(value)
 
 
 def _cut(value: object) -> str:

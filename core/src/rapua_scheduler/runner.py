@@ -6,7 +6,7 @@ import heapq
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from itertools import count
@@ -167,14 +167,27 @@ class Attempt:
 
     def make_log(self) -> Any:
         """Return the logger of the attempt, whose lines are recorded too."""
-        job, run = self.registered.job, self.run
-        return self._runner.recorder_of(self).logger(
-            _JOB_LOGGER, job=job.name, job_key=run.job_key, run_id=run.run_id, plugin=self.registered.plugin
-        )
+        return self._runner.recorder_of(self).logger(_JOB_LOGGER, **self._names())
 
-    def note_line(self, level: str, text: str) -> None:
-        """Log a line of text that the job has logged or printed elsewhere."""
-        getattr(self.make_log(), level)(text)
+    def note_line(self, level: str, text: str, event: Mapping[str, Any] | None) -> None:
+        """Record and log what the job has logged or printed elsewhere.
+
+        Args:
+            level: Such as "info".
+            text: What is recorded.
+            event: What is logged, if not the text: "event" and the other fields.
+        """
+        self._runner.recorder_of(self).add(level, text)
+        getattr(get_logger(_JOB_LOGGER, **self._names()), level)(**(event or {"event": text}))
+
+    def _names(self) -> dict[str, Any]:
+        run, registered = self.run, self.registered
+        return {
+            "job": registered.job.name,
+            "job_key": run.job_key,
+            "run_id": run.run_id,
+            "plugin": registered.plugin,
+        }
 
     def note_progress(self, done: int, total: int | None) -> None:
         """Note that *done* of *total* items are through."""

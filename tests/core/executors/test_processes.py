@@ -240,6 +240,7 @@ def test_a_job_in_a_process_is_handed_the_same_context(executor: ProcessExecutor
         "cancelled": False,
     }
     assert work.lines == [("info", "Telling about='everything'")]
+    assert work.events == [{"event": "Telling", "about": "everything"}]
     assert work.progress[-1] == (2, 3)
 
 

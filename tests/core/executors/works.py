@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class TestWork:
         self.lined = threading.Event()
         self.progress: list[tuple[int, int | None]] = []
         self.lines: list[tuple[str, str]] = []
+        self.events: list[Mapping[str, object]] = []
         self.returned: object = None
         self.error: BaseException | None = None
         self.ends = 0
@@ -67,8 +69,10 @@ class TestWork:
             self._note_line,
         )
 
-    def _note_line(self, level: str, text: str) -> None:
+    def _note_line(self, level: str, text: str, event: Mapping[str, object] | None) -> None:
         self.lines.append((level, text))
+        if event is not None:
+            self.events.append(event)
         self.lined.set()
 
     def begin(self) -> bool:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rapua_scheduler.clock import SystemClock
-from rapua_scheduler.recorder import LONGEST_LINE, MOST_AT_ONCE, MOST_PENDING, Recorder
+from rapua_scheduler.recorder import LONGEST_LINE, MOST_AT_ONCE, MOST_PENDING, LoggedLine, Recorder
+from rapua_scheduler.run import LogLine
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 FAILED = """Failed exception="ValueError: invalid literal for int() with base 10: 'password=***'\""""
@@ -115,6 +116,47 @@ def test_a_value_whose_representation_raises_is_told_so(caplog: pytest.LogCaptur
         heard.logger(NAME).error("Odd", value=Silent())
 
     assert texts(heard) == ["Odd value=<Silent; its representation raised SystemExit>"]
+
+
+def test_what_a_line_was_made_from_is_kept_plain_where_it_is_to_be_told_elsewhere() -> None:
+    class Silent:
+        def __str__(self) -> str:
+            raise SystemExit("no")
+
+        __repr__ = __str__
+
+    heard = Recorder(StandingClock(), 2, keeps_events=True)
+    log = heard.logger(NAME)
+
+    log.info("Sent %s", "it", users=3, ratio=0.5, to=None, huge=10**100, at=AT, ids=[1, 2], odd=Silent())
+    log.warning("Sent", url="https://me:hunter2@db", text="x" * 10_000, **{f"field{n}": n for n in range(100)})
+    try:
+        int("password=hunter2")
+    except ValueError:
+        log.exception("Failed")
+    heard.add("info", "printed")
+
+    report = heard.drain()
+    assert report is not None
+    first, second, third, printed = report[0]
+    assert isinstance(first, LoggedLine)
+    assert first.event == {
+        "event": "Sent it",
+        "users": 3,
+        "ratio": 0.5,
+        "to": None,
+        "huge": repr(10**100),
+        "at": "2026-11-01 00:00:00+00:00",
+        "ids": "[1, 2]",
+        "odd": "<Silent; its representation raised SystemExit>",
+    }
+    assert isinstance(second, LoggedLine)
+    assert second.event["url"] == "https://me:***@db"
+    assert second.event["text"] == "x" * LONGEST_LINE
+    assert len(second.event) < 100
+    assert isinstance(third, LoggedLine)
+    assert third.event["exception"] == "ValueError: invalid literal for int() with base 10: 'password=***'"
+    assert printed == LogLine(AT, 2, "info", "printed")
 
 
 def test_progress_is_the_newest_and_told_once() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import frozen
 
@@ -26,7 +26,8 @@ class Assignment:
         cancellation: Whether the run is cancelled, and why.
         find_last_success: Gives the fire time of the newest run of this job that succeeded, in UTC.
         note_progress: Told that so many items are through, of so many or of an unknown number.
-        note_line: Told of a line that the job logged or printed: its level, such as "info", and its text.
+        note_line: Told of a line that the job logged or printed: its level, such as "info", its text, and,
+            of one that it logged, "event" and the other fields that the text was made from.
     """
 
     registered: RegisteredJob
@@ -37,7 +38,7 @@ class Assignment:
     cancellation: Cancellation
     find_last_success: Callable[[], datetime | None]
     note_progress: Callable[[int, int | None], None]
-    note_line: Callable[[str, str], None]
+    note_line: Callable[[str, str, Mapping[str, Any] | None], None]
 
 
 class Work(Protocol):

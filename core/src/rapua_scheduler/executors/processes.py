@@ -121,13 +121,13 @@ class _Execution:
             self.assignment.note_progress(done, total)
         elif "line" in message:
             level, text = message["line"]
-            self.assignment.note_line(level, text)
+            self.assignment.note_line(level, text, message.get("event"))
         else:
             raise ProtocolError("a message of no known kind")
 
     def note_lines(self, lines: Sequence[str]) -> None:
         for line in lines:
-            self.assignment.note_line("info", line)
+            self.assignment.note_line("info", line, None)
 
     def note_exit(self, child: Child) -> None:
         returned: object = None

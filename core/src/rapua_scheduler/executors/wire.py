@@ -1,8 +1,8 @@
 """What a host and the process of a job say to each other: JSON objects, one a line; nothing is pickled.
 
 The host sends an `Order`, and later perhaps `{"cancel": reason}`. The process sends `{"progress": [done,
-total]}` and `{"line": [level, text]}` as it goes, and at last one of `{"result": mapping or null}`,
-`{"error": text}` and `{"cancelled": reason}`.
+total]}` and `{"line": [level, text], "event": fields}` as it goes, and at last one of `{"result": mapping or
+null}`, `{"error": text}` and `{"cancelled": reason}`.
 """
 
 from __future__ import annotations
