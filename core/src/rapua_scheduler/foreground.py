@@ -84,7 +84,8 @@ class ForegroundRun:
         """
         now = self._clock.now()
         self._look_for_others(registered, neighbours, now)
-        queued = manual_run(registered, fire_time, run_id=RunIds().new(now), now=now, zone=self._zone, by=by)
+        job = registered.job
+        queued = manual_run(job.key, job.next, fire_time, run_id=RunIds().new(now), now=now, zone=self._zone, by=by)
         run = evolve(queued, status=RunStatus.RUNNING, started_at=now)
         self._store.claim(run)
         self._runner.start(registered, run, self._end, dry_run=dry_run)

@@ -179,9 +179,9 @@ class Scheduler:
             UnknownJobError: No job has this key.
             StoreError: It could not be recorded; it will not run.
         """
-        registered = self._registry.find(job_key)
+        next_function = self._registry.find(job_key).job.next
         now = self._clock.now()
-        run = manual_run(registered, None, run_id=self._run_ids.new(now), now=now, zone=self._zone, by="")
+        run = manual_run(job_key, next_function, None, run_id=self._run_ids.new(now), now=now, zone=self._zone, by="")
         self._store.enqueue([run])
         self._engine.wake()
         return run.run_id

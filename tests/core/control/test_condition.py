@@ -169,7 +169,7 @@ def test_a_broken_next_function_needs_a_look() -> None:
 def test_a_long_queue_needs_a_look() -> None:
     world = started(HOURLY)
     runs = [
-        manual_run(world.registry["hourly"], None, run_id=str(number), now=world.now, zone=UTC, by="me")
+        manual_run("hourly", HOURLY.next, None, run_id=str(number), now=world.now, zone=UTC, by="me")
         for number in range(LONG_QUEUE)
     ]
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rapua_scheduler import Job, every, next_daily, once
-from rapua_scheduler.control.listings import JobState, list_jobs
+from rapua_scheduler.control.listings import JobListing, JobState, list_jobs
 from rapua_scheduler.control.previews import upcoming
 from rapua_scheduler.errors import UnknownJobError
 from rapua_scheduler.overrides import DisabledJob
@@ -37,6 +37,30 @@ def test_a_job_that_is_gone_stays_listed_as_orphaned_with_its_last_run_and_the_r
     assert listing.state is JobState.ORPHANED
     assert listing.problem == "package is not installed"
     assert listing.last_run is not None
+
+
+def test_a_job_of_an_application_is_listed_from_the_store_as_long_as_that_is_active() -> None:
+    world = World()
+    world.registry = Registry([RegisteredJob(HOURLY)])
+    world.start()
+    world.passes(HOUR)
+
+    (scheduled,) = list_jobs(Registry(), world.store, world.now, UTC)
+    (waiting,) = list_jobs(Registry(), world.store, START, UTC)
+    world.store.pause("hourly", world.now, "because", "ada@host")
+    (paused,) = list_jobs(Registry(), world.store, world.now, UTC)
+
+    assert scheduled == JobListing(
+        "hourly",
+        "Hourly",
+        "",
+        "",
+        "",
+        "every hour",
+        START.replace(hour=2, second=0),
+        world.runs("hourly")[-1],
+    )
+    assert (waiting.state, paused.state) == (JobState.WAITING_FOR_CLOCK, JobState.PAUSED)
 
 
 def test_a_job_that_is_disabled_is_listed_once_with_the_reason_whether_or_not_the_store_knows_it() -> None:

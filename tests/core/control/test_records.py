@@ -41,7 +41,7 @@ def test_history_tells_runs_and_gaps_newest_first(world: World) -> None:
 
 
 def test_what_waits_comes_first(world: World) -> None:
-    run = manual_run(world.registry["hourly"], world.now - 9 * HOUR, run_id="waits", now=world.now, zone=UTC, by="me")
+    run = manual_run("hourly", HOURLY.next, world.now - 9 * HOUR, run_id="waits", now=world.now, zone=UTC, by="me")
     world.store.enqueue([run])
 
     first, *_ = history(world.store, ["hourly"])

@@ -56,7 +56,7 @@ def test_an_instant_between_fire_times_names_the_nearest_two() -> None:
 def test_a_run_by_hand_between_fire_times_is_told_too() -> None:
     world = started(HOURLY)
     at = MIDNIGHT + 90 * MINUTE
-    world.store.enqueue([manual_run(world.registry["hourly"], at, run_id="by-hand", now=at, zone=UTC, by="ada@host")])
+    world.store.enqueue([manual_run("hourly", HOURLY.next, at, run_id="by-hand", now=at, zone=UTC, by="ada@host")])
 
     explanation = world.why("hourly", at)
 

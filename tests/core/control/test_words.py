@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import count, pairwise
 from pathlib import Path
@@ -20,12 +21,13 @@ from rapua_scheduler.control.words import (
     Cancelled,
     cancel,
     find_job,
+    find_next_function,
     manual_run,
     plan_backfill,
     refuse_unknown_to_host,
 )
 from rapua_scheduler.errors import RapuaSchedulerError, UnknownJobError
-from rapua_scheduler.registry import RegisteredJob
+from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import Run, RunStatus, Trigger
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.testing import ManualClock
@@ -37,7 +39,9 @@ HOURLY = Job("Hourly", nothing, every(hours=1), supports_backfill=True)
 
 
 def by_hand(world: World, job_key: str, at: datetime | None = None, run_id: str = "by-hand") -> Run:
-    return manual_run(world.registry[job_key], at, run_id=run_id, now=world.now, zone=world.zone, by="ada@host")
+    return manual_run(
+        job_key, world.registry[job_key].job.next, at, run_id=run_id, now=world.now, zone=world.zone, by="ada@host"
+    )
 
 
 def planned(
@@ -87,6 +91,25 @@ def test_a_job_that_cannot_be_run_is_refused_with_the_reason() -> None:
         find_job(empty.registry, world.store, "hourly", {"hourly": "package is not installed"})
     with pytest.raises(UnknownJobError, match="hourly"):
         find_job(world.registry, world.store, "huorly", {})
+
+
+def test_a_job_of_an_application_can_be_asked_for_as_long_as_that_is_active(tmp_path: Path) -> None:
+    clock = ManualClock(START)
+    application = SqliteStore.open(tmp_path / "store.db", create=True, clock=clock)
+    application.become_host()
+    own = RegisteredJob(Job("Own", nothing, lambda after: after + HOUR))
+    application.declare([RegisteredJob(HOURLY), own, RegisteredJob(Job("Gone", nothing, daily()), "plugin")], START)
+
+    assert find_next_function(Registry(), application, "hourly", {}) == HOURLY.next
+    assert find_next_function(Registry(), application, "own", {}) is None
+    with pytest.raises(RapuaSchedulerError, match="not installed"):
+        find_next_function(Registry(), application, "gone", {"gone": "plugin is not installed"})
+    application.close()
+    with (
+        closing(SqliteStore.open_read_only(tmp_path / "store.db")) as store,
+        pytest.raises(RapuaSchedulerError, match="an application brings it"),
+    ):
+        find_next_function(Registry(), store, "hourly", {"hourly": "an application brings it"})
 
 
 def test_a_job_that_was_installed_after_the_host_was_started_is_refused() -> None:

@@ -154,7 +154,7 @@ def test_a_job_that_is_disabled_under_another_key_is_absent(packages: Packages, 
 def test_a_job_of_an_application_is_absent_in_a_host(packages: Packages, load: Load) -> None:
     packages.install("digest", one_job("digest-job"))
 
-    assert absences([stored("mine", "", "")], load()) == {"mine": (ABSENT, "no plugin brings it")}
+    assert absences([stored("mine", "", "")], load()) == {"mine": (ABSENT, "an application brings it, and no plugin")}
 
 
 def test_a_job_of_a_package_whose_metadata_cannot_be_read_has_failed(packages: Packages, load: Load) -> None:

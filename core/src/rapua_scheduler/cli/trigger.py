@@ -14,7 +14,7 @@ from rapua_scheduler.cli.session import (
 )
 from rapua_scheduler.cli.waiting import wait_for_end
 from rapua_scheduler.control.fields import run_fields
-from rapua_scheduler.control.words import find_job, manual_run, refuse_unknown_to_host
+from rapua_scheduler.control.words import find_next_function, manual_run, refuse_unknown_to_host
 from rapua_scheduler.run import RunStatus
 from rapua_scheduler.run_ids import RunIds
 
@@ -36,10 +36,11 @@ def command(context: click.Context, *, job: str, fire_time: str | None, is_to_wa
     with open_for_words(context, import_plugins=True) as (session, store):
         config, now = session.config, session.clock.now()
         at = parse_instant(fire_time, config) if fire_time else None
-        registered = find_job(session.plugins.registry, store, job, reasons_of_absence(session))
+        next_function = find_next_function(session.plugins.registry, store, job, reasons_of_absence(session))
         refuse_unknown_to_host(store, job)
+        run_id = RunIds().new(now)
         with plugins_print_elsewhere():
-            run = manual_run(registered, at, run_id=RunIds().new(now), now=now, zone=config.timezone, by=who_asks())
+            run = manual_run(job, next_function, at, run_id=run_id, now=now, zone=config.timezone, by=who_asks())
         store.enqueue([run])
         host = store.host()
         if host is None or not host.is_active:

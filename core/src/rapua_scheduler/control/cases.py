@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from rapua_scheduler.control.instants import moment
-from rapua_scheduler.control.listings import open_windows
+from rapua_scheduler.control.listings import is_embedded, open_windows
 from rapua_scheduler.control.previews import ask_next
 from rapua_scheduler.control.wording import describe_window
 from rapua_scheduler.errors import BrokenNextError, UnknownJobError
@@ -157,7 +157,8 @@ class Case:
             [describe_window(window, self.zone) for window in self.windows if window.kind in kinds]
             for kinds in (_ABSENCES, {WindowKind.HELD}, {WindowKind.PAUSED})
         ]
-        if self.registered is None and not of_kinds[0]:
+        is_missing = self.registered is None and not (self.stored and is_embedded(self.host, self.stored))
+        if is_missing and not of_kinds[0]:
             of_kinds[0] = [f"not installed: {self.absence}"]
         return [line for lines in of_kinds for line in lines] + self._of_clock() + self._of_host()
 

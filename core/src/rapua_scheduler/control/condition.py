@@ -10,7 +10,7 @@ from types import MappingProxyType
 from attrs import frozen
 
 from rapua_scheduler.control.instants import moment
-from rapua_scheduler.control.listings import UNFINISHED, JobListing, JobState, open_windows
+from rapua_scheduler.control.listings import UNFINISHED, JobListing, JobState, is_had_by, open_windows
 from rapua_scheduler.control.records import FAILED
 from rapua_scheduler.control.wording import about, describe_window, last_line
 from rapua_scheduler.run import Run, RunStatus, Window, WindowKind
@@ -176,10 +176,6 @@ def examine(
     )
 
 
-def _is_running(job: StoredJob, host: HostRecord | None) -> bool:
-    return host is not None and host.is_active and job.last_seen_at >= host.started_at
-
-
 def _plugins(
     installed: Mapping[str, Sequence[Package]],
     broken: Mapping[str, str],
@@ -187,7 +183,7 @@ def _plugins(
     host: HostRecord | None,
 ) -> tuple[PluginStanding, ...]:
     running = {
-        job.plugin: Package(job.distribution, job.version) for job in stored if job.plugin and _is_running(job, host)
+        job.plugin: Package(job.distribution, job.version) for job in stored if job.plugin and is_had_by(host, job)
     }
     return tuple(
         PluginStanding(name, tuple(installed.get(name, ())), running.get(name), broken.get(name, ""))
@@ -276,7 +272,7 @@ def _of_overdue(
     kept_from_it = {window.job_key for window in windows}
     for job in stored:
         due = job.next_fire_time
-        if due is None or now - due <= OVERDUE_AFTER or not _is_running(job, host):
+        if due is None or now - due <= OVERDUE_AFTER or not is_had_by(host, job):
             continue
         if job.key not in kept_from_it and "" not in kept_from_it:
             text = f"overdue since {moment(due, zone)}: `rapua-scheduler why {job.key}`"

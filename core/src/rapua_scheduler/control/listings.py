@@ -14,7 +14,7 @@ from rapua_scheduler.errors import BrokenNextError
 from rapua_scheduler.overrides import DisabledJob
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import Run, RunStatus, Window, WindowKind
-from rapua_scheduler.store.port import Store, StoredJob
+from rapua_scheduler.store.port import HostRecord, Store, StoredJob
 
 UNFINISHED = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 """What is under way."""
@@ -76,6 +76,7 @@ class _Facts:
     last_runs: Mapping[str, Run]
     windows: Mapping[str, list[Window]]
     statuses: Mapping[str, set[RunStatus]]
+    host: HostRecord | None
 
     def open_window(self, job_key: str, kinds: Collection[WindowKind]) -> Window | None:
         return next((window for window in self.windows.get(job_key, ()) if window.kind in kinds), None)
@@ -102,20 +103,36 @@ def list_jobs(
     listings = [_installed(registered, facts, now, zone) for registered in registry.values()]
     listings += [_disabled(job, facts) for job in disabled.values()]
     listings += [
-        _orphaned(job, facts) for key, job in facts.stored.items() if key not in registry and key not in disabled
+        _embedded(job, facts, now) if is_embedded(facts.host, job) else _orphaned(job, facts)
+        for key, job in facts.stored.items()
+        if key not in registry and key not in disabled
     ]
     return sorted(listings, key=lambda listing: listing.key)
 
 
 def _read(store: Store | None, now: datetime) -> _Facts:
     if store is None:
-        return _Facts({}, {}, {}, {})
+        return _Facts({}, {}, {}, {}, None)
     statuses: dict[str, set[RunStatus]] = {}
     for run in store.runs(statuses=UNFINISHED):
         statuses.setdefault(run.job_key, set()).add(run.status)
     return _Facts(
-        {job.key: job for job in store.jobs()}, store.last_runs(), _by_job(open_windows(store, now)), statuses
+        {job.key: job for job in store.jobs()},
+        store.last_runs(),
+        _by_job(open_windows(store, now)),
+        statuses,
+        store.host(),
     )
+
+
+def is_had_by(host: HostRecord | None, job: StoredJob) -> bool:
+    """Tell whether *host* is active and has the job."""
+    return host is not None and host.is_active and job.last_seen_at >= host.started_at
+
+
+def is_embedded(host: HostRecord | None, job: StoredJob) -> bool:
+    """Tell whether the active *host* is an application that brings the job itself: no plugin needs to be there."""
+    return not job.plugin and is_had_by(host, job)
 
 
 def open_windows(store: Store, now: datetime, job_key: str | None = None) -> Sequence[Window]:
@@ -197,8 +214,28 @@ def _disabled(job: DisabledJob, facts: _Facts) -> JobListing:
     )
 
 
+def _embedded(job: StoredJob, facts: _Facts, now: datetime) -> JobListing:
+    pause = facts.open_window(job.key, {WindowKind.PAUSED})
+    state = _state(facts, job.key, pause, is_broken=False)
+    if state is JobState.SCHEDULED and job.mark > now.astimezone(UTC):
+        state = JobState.WAITING_FOR_CLOCK
+    return JobListing(
+        job.key,
+        job.name,
+        job.plugin,
+        job.distribution,
+        job.version,
+        job.schedule,
+        job.next_fire_time,
+        facts.last_runs.get(job.key),
+        state=state,
+        pause=pause,
+    )
+
+
 def _orphaned(job: StoredJob, facts: _Facts) -> JobListing:
     absence = facts.open_window(job.key, {WindowKind.ABSENT, WindowKind.FAILED})
+    problem = "" if job.plugin else "the application that brings it is not active"
     return JobListing(
         job.key,
         job.name,
@@ -209,7 +246,7 @@ def _orphaned(job: StoredJob, facts: _Facts) -> JobListing:
         None,
         facts.last_runs.get(job.key),
         is_orphaned=True,
-        problem=absence.reason if absence is not None else "",
+        problem=absence.reason if absence is not None else problem,
         state=JobState.ORPHANED,
         pause=facts.open_window(job.key, {WindowKind.PAUSED}),
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
+from typing import Any
 
 from attrs import frozen
 
-from rapua_scheduler.control.listings import UNFINISHED
+from rapua_scheduler.control.listings import UNFINISHED, is_embedded
 from rapua_scheduler.control.previews import fire_times
 from rapua_scheduler.errors import RapuaSchedulerError, UnknownJobError
 from rapua_scheduler.fire_times import fire_key, is_fire_time
 from rapua_scheduler.registry import RegisteredJob, Registry
 from rapua_scheduler.run import Outcome, Run, RunStatus, Trigger
-from rapua_scheduler.schedules import instant_key
+from rapua_scheduler.schedules import from_fingerprint, instant_key
 from rapua_scheduler.store.port import Store
 
 MOST_LOOKED_AT = 100_000
@@ -56,6 +57,30 @@ def find_job(registry: Registry, store: Store, job_key: str, absences: Mapping[s
     raise UnknownJobError(job_key, tuple({*registry, *known}))
 
 
+def find_next_function(
+    registry: Registry, store: Store, job_key: str, absences: Mapping[str, str]
+) -> Callable[..., Any] | None:
+    """Return the next function of a job that a host can be asked to run.
+
+    Args:
+        registry: The jobs that are installed.
+        store: Knows others, such as those of an application that is active.
+        job_key: The job.
+        absences: Why jobs that the store knows are not installed, by key.
+
+    Returns:
+        The next function; None if only the application knows it.
+
+    Raises:
+        UnknownJobError: Nobody knows the job.
+        RapuaSchedulerError: The store knows it, but it is not installed, nor the active application's; says why.
+    """
+    stored = next((job for job in store.jobs() if job.key == job_key), None)
+    if job_key not in registry and stored is not None and is_embedded(store.host(), stored):
+        return from_fingerprint(stored.fingerprint)
+    return find_job(registry, store, job_key, absences).job.next
+
+
 def refuse_unknown_to_host(store: Store, job_key: str) -> None:
     """Refuse a job that was installed after the active host was started.
 
@@ -74,26 +99,33 @@ def refuse_unknown_to_host(store: Store, job_key: str) -> None:
 
 
 def manual_run(
-    registered: RegisteredJob, fire_time: datetime | None, *, run_id: str, now: datetime, zone: tzinfo, by: str
+    job_key: str,
+    next_function: Callable[..., Any] | None,
+    fire_time: datetime | None,
+    *,
+    run_id: str,
+    now: datetime,
+    zone: tzinfo,
+    by: str,
 ) -> Run:
     """Return a run by hand, queued.
 
     Args:
-        registered: The job.
+        job_key: The job.
+        next_function: What tells its fire times; None if that is not known.
         fire_time: The instant to run it for, aware; now, if None.
         run_id: Its id.
         now: The current time.
         zone: The zone that schedules are asked in.
         by: Who asks for it.
     """
-    next_function = registered.job.next
-    if fire_time is not None and is_fire_time(next_function, fire_time, zone):
+    if fire_time is not None and next_function is not None and is_fire_time(next_function, fire_time, zone):
         key = fire_key(next_function, fire_time, zone)
     else:
         key = instant_key(fire_time or now)
     return Run(
         run_id,
-        registered.job.key,
+        job_key,
         (fire_time or now).astimezone(UTC),
         key,
         Trigger.MANUAL,

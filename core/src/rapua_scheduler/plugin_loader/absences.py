@@ -33,7 +33,7 @@ def absences(stored: Iterable[StoredJob], loaded: LoadedPlugins) -> Mapping[str,
 
 def _absence(job: StoredJob, reports: Sequence[PluginReport]) -> _Absence:
     if not job.plugin:
-        return WindowKind.ABSENT, "no plugin brings it"
+        return WindowKind.ABSENT, "an application brings it, and no plugin"
     provider = Provider.of(job.plugin, job.distribution)
     for report in reports:
         if Provider.of(report.name, report.distribution) == provider:
