@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for type checkers; at run time each name is imported at its first use
     from rapua_scheduler.context import JobContext
     from rapua_scheduler.errors import (
+        AnotherHostError,
         ConfigurationError,
         ContextClosedError,
         DuplicateJobError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # for type checkers; at run time each name is imported at its
         RapuaSchedulerError,
         SiteError,
         StoreError,
+        UnknownJobError,
     )
     from rapua_scheduler.events import (
         Event,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:  # for type checkers; at run time each name is imported at its
         RunStarted,
     )
     from rapua_scheduler.hookspecs import hookimpl
+    from rapua_scheduler.housekeeping import Retention
     from rapua_scheduler.job import Job
     from rapua_scheduler.policy import CatchUp, IfUnfinished, Isolation, Overlap, Retry, parse_duration
     from rapua_scheduler.run import Gap, GapReason, Outcome, Run, RunStatus, Trigger
@@ -50,6 +53,7 @@ if TYPE_CHECKING:  # for type checkers; at run time each name is imported at its
     from rapua_scheduler.site import Site, format_time, is_busy, parse_time
 
 _HOME = {
+    "AnotherHostError": "errors",
     "CatchUp": "policy",
     "ConfigurationError": "errors",
     "ContextClosedError": "errors",
@@ -73,6 +77,7 @@ _HOME = {
     "Overlap": "policy",
     "PluginError": "errors",
     "RapuaSchedulerError": "errors",
+    "Retention": "housekeeping",
     "Retry": "policy",
     "Run": "run",
     "RunFinished": "events",
@@ -83,6 +88,7 @@ _HOME = {
     "SiteError": "errors",
     "StoreError": "errors",
     "Trigger": "run",
+    "UnknownJobError": "errors",
     "cron": "schedules",
     "daily": "schedules",
     "every": "schedules",
@@ -99,6 +105,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AnotherHostError",
     "CatchUp",
     "ConfigurationError",
     "ContextClosedError",
@@ -122,6 +129,7 @@ __all__ = [
     "Overlap",
     "PluginError",
     "RapuaSchedulerError",
+    "Retention",
     "Retry",
     "Run",
     "RunFinished",
@@ -132,6 +140,7 @@ __all__ = [
     "SiteError",
     "StoreError",
     "Trigger",
+    "UnknownJobError",
     "cron",
     "daily",
     "every",

@@ -105,7 +105,7 @@ class UnknownJobError(RapuaSchedulerError, LookupError):
 
     def __str__(self) -> str:
         if not self.known:
-            return f"no job has the key {self.key!r}: no plugin brought any job (see `rapua-scheduler plugins`)"
+            return f"no job has the key {self.key!r}: there is no job at all (see `rapua-scheduler plugins`)"
         return f"no job has the key {self.key!r}; there are: {', '.join(sorted(self.known))}"
 
 

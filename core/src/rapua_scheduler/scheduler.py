@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.clock_watch import ClockWatch
 from rapua_scheduler.control.words import manual_run
 from rapua_scheduler.engine import Engine
+from rapua_scheduler.errors import UnknownJobError
 from rapua_scheduler.events import Event, HostStarted, HostStopping
 from rapua_scheduler.executors.pools import ExecutorPools
 from rapua_scheduler.executors.wire import ChildSetup
@@ -48,7 +50,8 @@ class Scheduler:
     scheduler.stop()
     ```
 
-    It also is a context manager: started on entry, stopped on exit. It is silent until the
+    It also is a context manager: started on entry, stopped on exit. Its threads do not keep the
+    program from ending: whatever else the program does has to last. It is silent until the
     application configures the standard library's `logging`.
     """
 
@@ -137,7 +140,8 @@ class Scheduler:
             The job.
 
         Raises:
-            InvalidJobError: One of the values is not one that a job can have.
+            InvalidJobError: One of the values is not one that a job can have; or it wants a process of its
+                own, which only the jobs of plugins can have.
             DuplicateJobError: Its key is taken.
             RuntimeError: The scheduler has been stopped.
         """
@@ -150,14 +154,15 @@ class Scheduler:
 
         Raises:
             DuplicateJobError: A key is taken; the jobs before it are added.
+            InvalidJobError: A job wants a process of its own, and none would find it; likewise.
             RuntimeError: The scheduler has been stopped.
         """
-        if self._stopped:
-            raise RuntimeError("this scheduler has been stopped; make another one")
+        self._refuse_if_stopped()
         added: list[RegisteredJob] = []
         try:
             for job in jobs:
                 registered = job if isinstance(job, RegisteredJob) else RegisteredJob(job)
+                self._pools.refuse_unreachable(registered)
                 self._registry.add(registered)
                 added.append(registered)
         finally:
@@ -178,7 +183,9 @@ class Scheduler:
         Raises:
             UnknownJobError: No job has this key.
             StoreError: It could not be recorded; it will not run.
+            RuntimeError: The scheduler has been stopped.
         """
+        self._refuse_if_stopped()
         next_function = self._registry.find(job_key).job.next
         now = self._clock.now()
         run = manual_run(job_key, next_function, None, run_id=self._run_ids.new(now), now=now, zone=self._zone, by="")
@@ -197,8 +204,11 @@ class Scheduler:
 
         Raises:
             UnknownJobError: No such job was ever started.
+            RuntimeError: It was added, and is not recorded yet: `start` does that, or comes to it within a
+                second.
         """
-        is_new = self._store.pause(job_key, self._clock.now(), reason, "the application")
+        with self._noticing_unstarted(job_key):
+            is_new = self._store.pause(job_key, self._clock.now(), reason, "the application")
         self._engine.wake()
         return is_new
 
@@ -207,8 +217,10 @@ class Scheduler:
 
         Raises:
             UnknownJobError: No such job was ever started.
+            RuntimeError: It was added, and is not recorded yet, as for `pause`.
         """
-        was_paused = self._store.resume(job_key, self._clock.now())
+        with self._noticing_unstarted(job_key):
+            was_paused = self._store.resume(job_key, self._clock.now())
         self._engine.wake()
         return was_paused
 
@@ -264,6 +276,22 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped:
+            raise RuntimeError("this scheduler has been stopped; make another one")
+
+    @contextmanager
+    def _noticing_unstarted(self, job_key: str) -> Iterator[None]:
+        """Say of a job that the store does not know whether it is merely too early to speak of it."""
+        try:
+            yield
+        except UnknownJobError as error:
+            if job_key not in self._registry:
+                raise
+            raise RuntimeError(
+                f"job {job_key!r} is not recorded yet: that is done by `start`, or within a second after it"
+            ) from error
 
     def _run(self) -> None:
         try:

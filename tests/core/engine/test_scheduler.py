@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rapua_scheduler import JobContext, Retry, RunStatus, Scheduler, every
-from rapua_scheduler.errors import AnotherHostError, DuplicateJobError
+from rapua_scheduler.errors import AnotherHostError, DuplicateJobError, InvalidJobError, UnknownJobError
 from rapua_scheduler.run import Decision
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.sqlite import SqliteStore
@@ -555,10 +555,31 @@ def test_observers_that_hang_delay_the_stop_together_not_each(store: MemoryStore
     hang.set()
 
 
-def test_a_job_that_no_process_could_find_fails_with_the_reason(scheduler: Scheduler, store: MemoryStore) -> None:
-    scheduler.add_job("Alone", lambda ctx: None, in_a_moment(), isolation="process")
+def test_a_job_that_no_process_could_find_is_refused(scheduler: Scheduler) -> None:
+    with pytest.raises(InvalidJobError, match="an installed plugin brings"):
+        scheduler.add_job("Alone", lambda ctx: None, every(hours=1), isolation="process")
+
+    scheduler.add_job("Alone", lambda ctx: None, every(hours=1))
+
+
+def test_a_stopped_scheduler_takes_no_run_by_hand(scheduler: Scheduler, store: MemoryStore) -> None:
+    scheduler.add_job("Hello", lambda ctx: None, every(hours=1))
     scheduler.start()
+    scheduler.stop()
 
-    wait_until(lambda: bool(store.runs(statuses={RunStatus.FAILED})), "it has failed")
+    with pytest.raises(RuntimeError, match="another"):
+        scheduler.trigger("hello")
+    assert store.runs() == []
 
-    assert "an installed plugin brings" in (store.runs(statuses={RunStatus.FAILED})[0].error or "")
+
+def test_a_pause_before_the_start_is_said_to_be_too_early(scheduler: Scheduler) -> None:
+    scheduler.add_job("Hello", lambda ctx: None, every(hours=1))
+
+    with pytest.raises(RuntimeError, match="`start`"):
+        scheduler.pause("hello", "because")
+    with pytest.raises(RuntimeError, match="`start`"):
+        scheduler.resume("hello")
+    with pytest.raises(UnknownJobError, match="'hullo'"):
+        scheduler.pause("hullo", "because")
+    scheduler.start()
+    assert scheduler.pause("hello", "because")

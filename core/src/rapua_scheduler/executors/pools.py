@@ -88,12 +88,23 @@ class ExecutorPools:
     def _threads_of(self, plugin: str) -> ThreadExecutor:
         return self._get(self._threads, plugin, lambda: ThreadExecutor(plugin, THREADS_PER_PLUGIN, self._look_after))
 
-    def _processes_of(self, registered: RegisteredJob) -> ProcessExecutor:
-        setup = self._child_setup
-        if setup is None or not registered.plugin:
+    def refuse_unreachable(self, registered: RegisteredJob) -> None:
+        """Refuse a job that wants a process of its own, and that no process would find.
+
+        Raises:
+            InvalidJobError: It is one.
+        """
+        is_found = self._child_setup is not None and registered.plugin
+        if registered.job.isolation is Isolation.PROCESS and not is_found:
             raise InvalidJobError("isolation", '"process" needs a job that an installed plugin brings, in a host')
 
+    def _processes_of(self, registered: RegisteredJob) -> ProcessExecutor:
+        self.refuse_unreachable(registered)
+        setup = self._child_setup
+
         def make() -> ProcessExecutor:
+            if setup is None:
+                raise AssertionError("a job that no process would find is refused")
             if self._children is None:
                 self._children = Children()
             return ProcessExecutor(self._children, setup, PROCESSES_PER_PLUGIN)
