@@ -153,7 +153,7 @@ class Odd(BaseException):
 
 @BOTH_KINDS
 @pytest.mark.parametrize("error", [Odd("36"), SystemExit(3), KeyboardInterrupt(), GeneratorExit("bye")], ids=type)
-def test_faults_36_37_38_what_is_no_exception_fails_the_run_and_not_the_host(
+def test_fault_36_fault_37_fault_38_what_is_no_exception_fails_the_run_and_not_the_host(
     world: World, raising: Callable[[BaseException], RunFunction], error: BaseException
 ) -> None:
     run = world.run_once(raising(error))
@@ -164,7 +164,7 @@ def test_faults_36_37_38_what_is_no_exception_fails_the_run_and_not_the_host(
 
 
 @pytest.mark.parametrize("error", ["SystemExit(3)", "KeyboardInterrupt()"])
-def test_faults_37_38_control_asyncio_ends_with_it(error: str) -> None:
+def test_fault_37_fault_38_control_asyncio_ends_with_it(error: str) -> None:
     source = f"""
 import asyncio
 

@@ -258,7 +258,7 @@ def test_each_fire_time_of_the_healthy_job_has_been_run_once_or_is_explained(aft
     assert answers == round((max(fire_times) - min(fire_times)).total_seconds() * 20) + 1
 
 
-def test_faults_37_38_what_is_no_exception_does_not_end_the_host(aftermath: Aftermath) -> None:
+def test_fault_37_fault_38_what_is_no_exception_does_not_end_the_host(aftermath: Aftermath) -> None:
     assert aftermath.step("interrupt_itself") == aftermath.step("leave") == [RunStatus.FAILED]
 
 

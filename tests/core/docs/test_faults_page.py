@@ -15,8 +15,8 @@ _DEFINED = re.compile(r"^(?:async )?def (test_faults?_\w+)", re.MULTILINE)
 
 
 def numbers_of(test: str) -> set[int]:
-    """Return the numbers that a test's name carries: `test_fault_07_…`, `test_faults_36_37_…`, `…_60_to_73_…`."""
-    written = re.match(r"test_faults?_((?:\d\d_(?:to_)?)+)", test)
+    """Return the numbers that a test's name carries: `test_fault_07_…`, `…_36_fault_37_…`, `…_60_to_73_…`."""
+    written = re.match(r"test_faults?_((?:\d\d_(?:to_|fault_)?)+)", test)
     if written is None:
         return set()
     first, *others = [int(number) for number in re.findall(r"\d\d", written[1])]
@@ -51,6 +51,13 @@ def test_a_fault_has_a_test_of_its_number_or_a_reason_why_it_has_none(number: in
         assert number in numbers_of(name)
 
 
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_fault_can_be_asked_for_by_its_number(number: int) -> None:
+    word = f"fault_{number:02}"
+
+    assert any(word in name for _, name in defined()) != rows()[number][2].startswith(NOT_HERE)
+
+
 def test_every_numbered_test_is_of_a_fault_that_the_page_has() -> None:
     carried = {name: numbers_of(name) for _, name in defined()}
 
@@ -60,6 +67,6 @@ def test_every_numbered_test_is_of_a_fault_that_the_page_has() -> None:
 
 def test_the_numbers_of_a_name_are_read_as_they_are_written() -> None:
     assert numbers_of("test_fault_07_a_gap") == {7}
-    assert numbers_of("test_faults_36_37_38_what") == {36, 37, 38}
+    assert numbers_of("test_fault_36_fault_37_fault_38_what") == {36, 37, 38}
     assert numbers_of("test_faults_60_to_62_together") == {60, 61, 62}
     assert numbers_of("test_fault_is_told") == set()
