@@ -285,12 +285,14 @@ def test_a_backfill_runs_each_fire_time_once(hosts: Hosts) -> None:
         wait_until(lambda: _are_done(hosts, 6), "six runs")
         again = read(hosts, "backfill", "past", *stretch)
         refused = said(hosts, "backfill", "often", *stretch, code=1)
+        ahead = said(hosts, "backfill", "past", "--from", "2100-01-01", "--to", "2100-01-02", code=2)
 
         assert host.stop() == 0
     assert [run["fire_time"] for run in planned["queued"]] == [run["fire_time"] for run in queued["queued"]]
     assert [run["fire_time"][11:13] for run in queued["queued"]] == ["00", "01", "02", "03", "04", "05"]
     assert (again["queued"], len(again["left_out"])) == ([], 6)
     assert "does not declare" in refused
+    assert "--from 2100-01-01 lies ahead" in ahead
     assert run_count(hosts, "past") == 6
 
 

@@ -203,6 +203,16 @@ def test_restore_of_a_file_that_is_no_store_exits_78(hosts: Hosts, tmp_path: Pat
     assert "is not a database" in said(hosts, "restore", str(tmp_path / "notes.txt"), code=78)
 
 
+def test_restore_says_of_a_file_that_it_is_no_backup_and_not_how_to_mend_a_store(hosts: Hosts, tmp_path: Path) -> None:
+    absent = said(hosts, "restore", str(tmp_path / "typo.db"), code=78)
+    other = said(hosts, "restore", str(hosts.config), code=78)
+
+    assert "typo.db: is no backup to restore: does not exist; name a file that" in absent
+    assert "is no backup to restore: is not a database" in other
+    assert "create it" not in absent
+    assert "restore the file" not in other
+
+
 # -- export
 
 
@@ -242,6 +252,12 @@ def test_export_to_a_file_replaces_one_only_with_force(hosts: Hosts, tmp_path: P
 
     assert lines_of(target.read_text())[1:] == whole[1:]
     assert [each for each in tmp_path.iterdir() if each.name.startswith(".all")] == []
+
+
+def test_export_to_a_folder_that_is_not_there_is_a_mistake_of_the_command_line(hosts: Hosts) -> None:
+    told = said(hosts, "export", "/nonexistent/all.jsonl", code=2)
+
+    assert "/nonexistent/all.jsonl cannot be written: /nonexistent: No such file or directory" in told
 
 
 def test_export_into_a_closed_pipe_ends_quietly(hosts: Hosts) -> None:

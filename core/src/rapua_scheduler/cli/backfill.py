@@ -49,6 +49,8 @@ def command(context: click.Context, *, job: str, from_: str, to: str, limit: int
         start, end = parse_instant(from_, session.config), parse_instant(to, session.config)
         if start >= end:
             raise click.UsageError(f"--from {from_} is not before --to {to}; there is nothing between them")
+        if start >= now:
+            raise click.UsageError(f"--from {from_} lies ahead; the host runs what is to come by itself")
         registered = find_job(session.plugins.registry, store, job, reasons_of_absence(session))
         refuse_unknown_to_host(store, job)
         ids = RunIds()
@@ -75,6 +77,8 @@ def command(context: click.Context, *, job: str, from_: str, to: str, limit: int
         for run in plan.runs[:_MOST_SHOWN]:
             click.echo(f"{'would queue' if dry_run else 'queued'}: {moment(run.fire_time, zone)}")
         _say_more(len(plan.runs))
+        if end > now:
+            click.echo(f"what comes after {moment(now, zone)} is left to the host", err=True)
         verb = "would be queued" if dry_run else "queued"
         click.echo(f"{len(plan.runs)} runs {verb}, {len(plan.skipped)} fire times left out")
         if plan.rest_from is not None:

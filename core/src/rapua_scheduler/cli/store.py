@@ -153,7 +153,12 @@ def _output(file: Path, *, overwrite: bool) -> Iterator[TextIO]:
         return
     if file.exists() and not overwrite:
         raise click.UsageError(f"{file} is there already; name another file, or replace it with --force")
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    except OSError as error:
+        raise click.UsageError(
+            f"{file} cannot be written: {file.parent}: {error.strerror}; name another file"
+        ) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
             yield out

@@ -80,9 +80,7 @@ def restore(path: Path | str, source: Path | str, clock: Clock, *, catch_up: boo
         StoreError: *source* is no sound store, or the file at *path* is in use, or one of another program.
     """
     path, source = resolve(path), resolve(source)
-    condition = inspect_store(source)
-    if condition.damages:
-        raise StoreError(source, f"is damaged: {'; '.join(condition.damages)}; restore another backup")
+    condition = _inspected(source, is_in_place=source == path)
     _refuse_strangers(path)
     with _no_host(path) as locks, workplace(path) as folder:
         copy = folder / path.name
@@ -94,6 +92,21 @@ def restore(path: Path | str, source: Path | str, clock: Clock, *, catch_up: boo
         kept = _change_places(copy, path, clock.now())
         locks.hand_over(store_id, commits)
     return Restored(path, source, as_of, condition, kept, jobs, dropped, was_another)
+
+
+def _inspected(source: Path, *, is_in_place: bool) -> Condition:
+    try:
+        condition = inspect_store(source)
+    except StoreError as error:
+        if is_in_place:
+            raise
+        problem = error.problem.partition(";")[0]  # what to do about a store is not what to do about a backup
+        raise StoreError(
+            source, f"is no backup to restore: {problem}; name a file that `rapua-scheduler store backup` has made"
+        ) from error
+    if condition.damages:
+        raise StoreError(source, f"is damaged: {'; '.join(condition.damages)}; restore another backup")
+    return condition
 
 
 # -- who else is there
