@@ -144,6 +144,17 @@ def test_a_manual_run_is_recorded_and_consumes_no_fire_time(command_line: Comman
     assert [job["next_fire_time"] for job in command_line.json("jobs")] == [job["next_fire_time"] for job in before]
 
 
+def test_a_folder_without_a_store_is_named_and_so_is_a_store_that_is_made_there(command_line: CommandLine) -> None:
+    for listing in (("history",), ("jobs",), ("why", "credit-topup")):
+        assert f"there is no store yet at {command_line.state}" in command_line.run(*listing).stderr, listing
+    first, second = command_line.run("exec", "orphaned-uploads"), command_line.run("exec", "orphaned-uploads")
+
+    assert "Store created" in first.stderr
+    assert str(command_line.state) in first.stderr
+    assert "Store created" not in second.stderr
+    assert command_line.run("history").stderr == ""
+
+
 def test_a_dry_run_changes_nothing_and_leaves_no_record(command_line: CommandLine) -> None:
     def world() -> list[tuple[str, bytes]]:
         names = ("scanscout.db-wal", "scanscout.db-shm")

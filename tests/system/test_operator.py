@@ -318,6 +318,11 @@ def test_a_job_that_nobody_knows_is_a_mistake_of_the_command_line(hosts: Hosts) 
             assert "failing, often, past, waiting" in told, words
 
 
+def test_a_dry_run_of_a_job_that_does_not_declare_it_is_refused(hosts: Hosts) -> None:
+    assert "nothing was run" in said(hosts, "exec", "often", "--dry-run", code=1)
+    assert not hosts.state.exists()
+
+
 def test_without_a_store_there_is_nothing_to_say_a_word_to(hosts: Hosts) -> None:
     for words in (("pause", "often", "--reason", "x"), ("trigger", "often"), ("cancel", "1"), ("release",)):
         told = said(hosts, *words, code=78)

@@ -23,14 +23,17 @@ from rapua_scheduler.cli.session import (
 from rapua_scheduler.clock import Clock, SystemClock
 from rapua_scheduler.config import Config
 from rapua_scheduler.control.words import find_job
+from rapua_scheduler.errors import RapuaSchedulerError
 from rapua_scheduler.foreground import ForegroundRun
 from rapua_scheduler.host import child_setup
-from rapua_scheduler.logs import configure_logging, stamped_by
+from rapua_scheduler.logs import configure_logging, get_logger, stamped_by
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import Run, RunStatus
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import Store
 from rapua_scheduler.store.sqlite import SqliteStore
+
+_log = get_logger("rapua_scheduler.cli")
 
 
 @click.command("exec")
@@ -51,11 +54,14 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
         config, known = session.config, session.store if session.store is not None else MemoryStore()
         registered = find_job(session.plugins.registry, known, job, reasons_of_absence(session))
         neighbours = session.plugins.registry.neighbours(registered)
+        is_first = session.store is None
         asked_for = parse_instant(fire_time, config) if fire_time else None
     if dry_run and not registered.job.supports_dry_run:
-        raise click.UsageError(f"job {job!r} does not declare that it supports a dry run; nothing was run")
+        raise RapuaSchedulerError(f"job {job!r} does not declare that it supports a dry run; nothing was run")
     configure_logging(config.log_format or "console", level=logging.INFO, timestamps=stamped_by(clock, config.timezone))
     store: Store = MemoryStore() if dry_run else SqliteStore.open(config.state, create=True, clock=clock)
+    if is_first and not dry_run:
+        _log.info("Store created", store=str(config.state))
     try:
         with plugins_print_elsewhere():
             run = _execute(store, clock, config, registered, asked_for, neighbours=neighbours, dry_run=dry_run)

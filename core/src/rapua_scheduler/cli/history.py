@@ -6,7 +6,7 @@ import click
 
 from rapua_scheduler.cli.entries import entry_fields, show_entries
 from rapua_scheduler.cli.render import json_option, show_json, show_table
-from rapua_scheduler.cli.session import open_session, parse_instant
+from rapua_scheduler.cli.session import note_missing_store, open_session, parse_instant
 from rapua_scheduler.control.fields import window_fields
 from rapua_scheduler.control.instants import moment
 from rapua_scheduler.control.records import history
@@ -40,6 +40,7 @@ def command(
     An entry without a run id is a stretch of fire times that were not run; its status is the reason.
     """
     with open_session(context) as session:
+        note_missing_store(session)
         zone = session.config.timezone
         store = session.store if session.store is not None else MemoryStore()
         start = parse_instant(since, session.config) if since else None

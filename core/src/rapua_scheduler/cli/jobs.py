@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rapua_scheduler.cli.render import json_option, show_json, show_table
-from rapua_scheduler.cli.session import open_session, plugins_print_elsewhere
+from rapua_scheduler.cli.session import note_missing_store, open_session, plugins_print_elsewhere
 from rapua_scheduler.control.fields import job_fields
 from rapua_scheduler.control.instants import moment
 from rapua_scheduler.control.listings import JobListing, list_jobs
@@ -20,6 +20,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
     A job whose plugin is gone or set aside stays listed as long as the store knows it.
     """
     with open_session(context) as session:
+        note_missing_store(session)
         zone = session.config.timezone
         with plugins_print_elsewhere():
             listings = list_jobs(

@@ -107,6 +107,12 @@ def _open_for_reading(config: Config) -> SqliteStore | None:
     return SqliteStore.open_read_only(config.state) if is_there else None
 
 
+def note_missing_store(session: Session) -> None:
+    """Say where a listing has looked for a store, if none is there: it may be the wrong folder."""
+    if session.store is None:
+        click.echo(f"note: there is no store yet at {session.config.state}", err=True)
+
+
 @contextmanager
 def open_for_words(context: click.Context, *, import_plugins: bool = False) -> Iterator[tuple[Session, SqliteStore]]:
     """Open a session and its store to write the operator's word to it; see `open_session`."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 import click
 
 from rapua_scheduler.cli.render import json_option, show_json, show_lines
-from rapua_scheduler.cli.session import open_session, parse_instant, plugins_print_elsewhere, reasons_of_absence
+from rapua_scheduler.cli.session import (
+    note_missing_store,
+    open_session,
+    parse_instant,
+    plugins_print_elsewhere,
+    reasons_of_absence,
+)
 from rapua_scheduler.control.cases import Case
 from rapua_scheduler.control.fields import explanation_fields
 from rapua_scheduler.control.why import explain_instant, explain_now
@@ -23,6 +29,7 @@ def command(context: click.Context, *, job: str, at: str | None, as_json: bool) 
     T is ISO 8601; without an offset it is in the site's zone.
     """
     with open_session(context) as session:
+        note_missing_store(session)
         config = session.config
         instant = parse_instant(at, config) if at else None
         with plugins_print_elsewhere():
