@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ import click
 
 from rapua_scheduler.cli.render import counts
 from rapua_scheduler.cli.run import StopSignals, end_despite_threads
+from rapua_scheduler.cli.session import is_safe_mode
 from rapua_scheduler.clock import ShiftedClock, SystemClock
 from rapua_scheduler.config import Config, load_config
 from rapua_scheduler.control.instants import moment
@@ -30,17 +31,21 @@ from rapua_scheduler.store.sqlite import SqliteStore
 _ZONE = ZoneInfo("Pacific/Auckland")
 _HEAD_START = timedelta(seconds=3)
 _PATIENCE = 60.0
+_DRY = "orphaned-uploads"
 _EXIT_FAILED = 1
 
 
 @click.command("demo")
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False))
-def command(folder: Path | None) -> int:
+@click.pass_context
+def command(context: click.Context, folder: Path | None) -> int:
     """Make a small Rapua site in DIR, and let the real host work on it.
 
     The host's clock is set a few seconds before midnight on the first of next month, so that all
     three jobs fall due. DIR must be empty or not there yet; by default it is a new temporary folder.
     """
+    if is_safe_mode(context):
+        raise click.UsageError("the demonstration is of plugins, and --safe-mode imports none; leave one of them out")
     folder = (folder or Path(tempfile.mkdtemp(prefix="rapua-demo-"))).absolute()
     start = _just_before_next_month()
     make_site(folder, start, _ZONE)
@@ -64,11 +69,9 @@ def command(folder: Path | None) -> int:
     click.echo("\nWhat changed on the site:")
     for line in changes(before, snapshot(folder)) or ["nothing"]:
         click.echo(f"  {line}")
-    succeeded = _show_runs(config, audience)
-    program = sys.argv[0] if sys.argv[0].endswith("rapua-scheduler") else "rapua-scheduler"
-    click.echo("\nLook further, on the same site:")
-    for words in ("history", "jobs", "upcoming --count 5", "exec orphaned-uploads --dry-run"):
-        click.echo(f"  {program} --config {config.path} {words}")
+    jobs, succeeded = _show_runs(config, audience)
+    if jobs:
+        _show_what_to_look_at(config, jobs)
     code = 0 if succeeded else _EXIT_FAILED
     end_despite_threads(code)
     return code
@@ -94,7 +97,20 @@ class _Audience:
         return not self._left
 
 
-def _show_runs(config: Config, audience: _Audience) -> bool:
+def _show_what_to_look_at(config: Config, jobs: Collection[str]) -> None:
+    program = sys.argv[0] if sys.argv[0].endswith("rapua-scheduler") else "rapua-scheduler"
+    click.echo("\nLook further, on the same site:")
+    dry_run = [f"exec {_DRY} --dry-run"] if _DRY in jobs else []
+    for words in ("history", "jobs", "upcoming --count 5", *dry_run):
+        click.echo(f"  {program} --config {config.path} {words}")
+    click.echo(
+        "There the jobs are `waiting for clock`: this machine's has not come yet to where the host's was, up to which "
+        "all is decided on."
+    )
+
+
+def _show_runs(config: Config, audience: _Audience) -> tuple[Collection[str], bool]:
+    """Show what ran, and return the keys of the jobs and whether all is as it should be."""
     store = SqliteStore.open_read_only(config.state)
     try:
         runs = sorted(store.runs(), key=lambda run: run.job_key)
@@ -104,12 +120,14 @@ def _show_runs(config: Config, audience: _Audience) -> bool:
     click.echo("\nWhat ran, and what each run returned:")
     for run in runs:
         click.echo(f"  {run.job_key}: {run.status.value}  {counts(run.result)}")
-    if not jobs:
+    if jobs:
+        click.echo("\nWhen each is next due:")
+    else:
         click.echo("  nothing: no job is installed; `pip install -r requirements.txt` brings three")
-    click.echo("\nWhen each is next due:")
     for job in jobs:
         click.echo(f"  {job.key}: {moment(job.next_fire_time, _ZONE)}, {job.schedule}")
-    return bool(runs) and audience.saw_everything and all(run.status is RunStatus.SUCCEEDED for run in runs)
+    succeeded = bool(runs) and audience.saw_everything and all(run.status is RunStatus.SUCCEEDED for run in runs)
+    return [job.key for job in jobs], succeeded
 
 
 def _just_before_next_month() -> datetime:
