@@ -190,6 +190,7 @@ def test_the_top_up_serves_the_fire_time_it_is_given(command_line: CommandLine) 
         (("exec", "credit-top-up"), 2, "credit-topup"),
         (("history", "nobody"), 2, "nobody"),
         (("upcoming", "nobody"), 2, "nobody"),
+        (("upcoming", "--from", "2027-01-01", "--until", "2026-01-01"), 2, "--from 2027-01-01 is not before"),
         (("show", "nothing"), 1, "nothing has run yet"),
         (("exec", "credit-topup", "--fire-time", "soon"), 2, "2026-11-01"),
         (("jbos",), 2, "jobs"),

@@ -105,7 +105,8 @@ class Host:
                 clock=self._clock.now().astimezone(self._config.timezone).isoformat(timespec="seconds"),
             )
             for run in store.mark_lost(self._clock.now()):
-                _log.warning("Run lost", job_key=run.job_key, run_id=run.run_id, fire_time=run.fire_time.isoformat())
+                fire_time = run.fire_time.astimezone(self._config.timezone).isoformat()
+                _log.warning("Run lost", job_key=run.job_key, run_id=run.run_id, fire_time=fire_time)
             loaded = load_plugins(self._config, KnownProviders.from_stored(store.jobs()), safe_mode=self._safe_mode)
             self._after_loading()
             self._check_required(loaded)

@@ -36,6 +36,8 @@ def command(
         zone = session.config.timezone
         after = parse_instant(from_, session.config) if from_ else None
         end = parse_instant(until, session.config) if until else None
+        if after is not None and end is not None and after >= end:
+            raise click.UsageError(f"--from {from_} is not before --until {until}; there is nothing between them")
         with plugins_print_elsewhere():
             fire_times, problems = upcoming(
                 session.plugins.registry,
