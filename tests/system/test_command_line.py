@@ -187,7 +187,7 @@ def test_the_top_up_serves_the_fire_time_it_is_given(command_line: CommandLine) 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("exec", "credit-top-up"), 2, "credit-topup"),
+        (("exec", "credit-top-up"), 2, "did you mean 'credit-topup'?"),
         (("history", "nobody"), 2, "nobody"),
         (("upcoming", "nobody"), 2, "nobody"),
         (("upcoming", "--from", "2027-01-01", "--until", "2026-01-01"), 2, "--from 2027-01-01 is not before"),

@@ -106,7 +106,11 @@ class UnknownJobError(RapuaSchedulerError, LookupError):
     def __str__(self) -> str:
         if not self.known:
             return f"no job has the key {self.key!r}: there is no job at all (see `rapua-scheduler plugins`)"
-        return f"no job has the key {self.key!r}; there are: {', '.join(sorted(self.known))}"
+        import difflib  # noqa: PLC0415  costs start-up time, and is needed for a typing error only
+
+        close = difflib.get_close_matches(self.key, self.known, n=1)
+        hint = f"did you mean {close[0]!r}? There are" if close else "there are"
+        return f"no job has the key {self.key!r}; {hint}: {', '.join(sorted(self.known))}"
 
 
 class RunNotEndedError(RapuaSchedulerError):

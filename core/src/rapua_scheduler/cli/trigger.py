@@ -44,7 +44,8 @@ def command(context: click.Context, *, job: str, fire_time: str | None, is_to_wa
         store.enqueue([run])
         host = store.host()
         if host is None or not host.is_active:
-            click.echo("no host is active; the run starts when one does", err=True)
+            waits = "; Ctrl-C ends the waiting, not the run" if is_to_wait else ""
+            click.echo(f"no host is active; the run starts when one does{waits}", err=True)
         if not is_to_wait:
             if as_json:
                 show_json(run_fields(run, config.timezone))
