@@ -162,6 +162,15 @@ def test_waiting_for_a_run_that_fails_exits_1_and_shows_the_error_without_its_se
     assert b"hunter2" not in hosts.state.read_bytes()
 
 
+def test_a_run_in_the_foreground_that_fails_tells_its_traceback_once(hosts: Hosts) -> None:
+    done = hosts.command("exec", "failing")
+
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "Traceback" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "    ValueError: no luck today, password=***"
+
+
 def test_a_run_is_triggered_for_a_fire_time(hosts: Hosts) -> None:
     with hosts.active() as host:
         host.wait_for("Next run scheduled")

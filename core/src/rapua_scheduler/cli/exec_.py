@@ -67,7 +67,7 @@ def command(context: click.Context, *, job: str, fire_time: str | None, dry_run:
             run = _execute(store, clock, config, registered, asked_for, neighbours=neighbours, dry_run=dry_run)
     finally:
         store.close()
-    show_run(run, config.timezone, as_json=as_json, title="dry run" if dry_run else "")
+    show_run(run, config.timezone, as_json=as_json, title="dry run" if dry_run else "", is_logged=True)
     code = 0 if run.status is RunStatus.SUCCEEDED else 1
     end_despite_threads(code)
     return code

@@ -10,6 +10,7 @@ from datetime import tzinfo
 import click
 
 from rapua_scheduler.control.fields import run_fields
+from rapua_scheduler.control.wording import last_line
 from rapua_scheduler.run import Run
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with stable names.")
@@ -72,7 +73,7 @@ def counts(result: object) -> str:
     return " ".join(f"{key}={value}" for key, value in result.items())
 
 
-def show_run(run: Run, zone: tzinfo, *, as_json: bool, title: str = "") -> None:
+def show_run(run: Run, zone: tzinfo, *, as_json: bool, title: str = "", is_logged: bool = False) -> None:
     """Print how a run has ended.
 
     Args:
@@ -80,10 +81,11 @@ def show_run(run: Run, zone: tzinfo, *, as_json: bool, title: str = "") -> None:
         zone: The zone that times are told in.
         as_json: Whether to print JSON.
         title: What to call it; by default its id.
+        is_logged: Whether the log has just told its error with the traceback, so that the last line is enough.
     """
     if as_json:
         show_json(run_fields(run, zone))
         return
     click.echo(f"{title or f'run {run.run_id}'}: {run.status.value}")
     show_lines((f"{name}: {value}" for name, value in (run.result or {}).items()), "    ")
-    show_lines((run.error or "").splitlines(), "    ")
+    show_lines([last_line(run.error)] if is_logged and run.error else (run.error or "").splitlines(), "    ")
