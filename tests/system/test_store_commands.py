@@ -69,7 +69,7 @@ def test_check_says_of_a_sound_store_what_is_in_it(hosts: Hosts) -> None:
     text = said(hosts, "check")
 
     assert text.startswith(f"ok      store {hosts.state}: schema 2, ")
-    assert " 1 jobs, " in text
+    assert " 1 job, " in text
 
 
 def test_check_exits_78_for_a_store_with_a_flaw(hosts: Hosts) -> None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from rapua_scheduler.config import Config
+from rapua_scheduler.control.wording import counted
 from rapua_scheduler.errors import OutdatedStoreError, SiteError, StoreError
 from rapua_scheduler.interrupts import is_from_person
 from rapua_scheduler.outcomes import summarize_error
@@ -87,7 +88,7 @@ def check_store(config: Config, store: Store | None, problem: StoreError | None)
     elif store is None:
         yield Finding("store", Severity.OK, f"{config.state}: not there yet; `run` creates it")
     else:
-        yield Finding("store", Severity.OK, f"{config.state}: {len(store.jobs())} jobs known")
+        yield Finding("store", Severity.OK, f"{config.state}: {counted(len(store.jobs()), 'job')} known")
 
 
 def check_site(site: Site) -> Iterator[Finding]:

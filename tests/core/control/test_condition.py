@@ -91,7 +91,7 @@ def test_a_clock_that_was_set_back_and_jobs_that_wait_for_it_are_told() -> None:
 
     clock = [remark.text for remark in looked_at(world).remarks if remark.subject == "clock"]
     assert len(clock) == 2
-    assert "1 jobs wait" in clock[1]
+    assert "1 job waits" in clock[1]
     assert "hourly" in clock[1]
 
 

@@ -16,6 +16,7 @@ from rapua_scheduler.cli.session import (
 )
 from rapua_scheduler.control.fields import backfill_fields
 from rapua_scheduler.control.instants import moment
+from rapua_scheduler.control.wording import counted
 from rapua_scheduler.control.words import find_job, plan_backfill, refuse_unknown_to_host
 from rapua_scheduler.run_ids import RunIds
 
@@ -80,7 +81,7 @@ def command(context: click.Context, *, job: str, from_: str, to: str, limit: int
         if end > now:
             click.echo(f"what comes after {moment(now, zone)} is left to the host", err=True)
         verb = "would be queued" if dry_run else "queued"
-        click.echo(f"{len(plan.runs)} runs {verb}, {len(plan.skipped)} fire times left out")
+        click.echo(f"{counted(len(plan.runs), 'run')} {verb}, {counted(len(plan.skipped), 'fire time')} left out")
         if plan.rest_from is not None:
             click.echo(f"there are more: go on with --from {plan.rest_from.astimezone(zone).isoformat()}")
         host = store.host()

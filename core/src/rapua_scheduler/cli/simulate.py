@@ -18,6 +18,7 @@ from rapua_scheduler.cli.render import json_option, show_json
 from rapua_scheduler.cli.session import Session, open_session, parse_instant, plugins_print_elsewhere
 from rapua_scheduler.config import Config
 from rapua_scheduler.control.instants import moment
+from rapua_scheduler.control.wording import counted
 from rapua_scheduler.logs import configure_logging
 from rapua_scheduler.policy import parse_duration
 from rapua_scheduler.registry import RegisteredJob
@@ -163,4 +164,4 @@ def _summarize(simulated: Simulated) -> None:
         click.echo()
     for job_key, numbers in sorted(found.items()):
         parts = ", ".join(f"{number} {name}" for name, number in numbers.items())
-        click.echo(f"{job_key}: {numbers.total()} fire times: {parts}")
+        click.echo(f"{job_key}: {counted(numbers.total(), 'fire time')}: {parts}")

@@ -82,7 +82,7 @@ def _show(condition: Condition, file: Mapping[str, object], zone: tzinfo) -> Non
     else:
         click.echo(f"store    {file['path']}: {file['size']} bytes, schema {file['schema']}, id {file['id']}")
     click.echo(f"clock    {moment(condition.now, zone)} ({zone})")
-    click.echo(f"jobs     {condition.jobs}; {condition.running} runs are running, {condition.queued} wait")
+    click.echo(f"jobs     {condition.jobs}; of their runs {condition.running} running, {condition.queued} waiting")
     for plugin in condition.plugins:
         there = ", ".join(map(str, plugin.installed)) or "nothing"
         runs = "no job of it runs" if plugin.running is None else f"running: {plugin.running}"

@@ -21,6 +21,7 @@ from rapua_scheduler.cli.session import parse_instant, read_config
 from rapua_scheduler.clock import SystemClock
 from rapua_scheduler.control.exports import export
 from rapua_scheduler.control.instants import moment
+from rapua_scheduler.control.wording import counted
 from rapua_scheduler.logs import configure_logging
 from rapua_scheduler.store.maintenance import Condition, Restored, back_up, inspect_store, restore
 from rapua_scheduler.store.maintenance.snapshots import Snapshot
@@ -117,8 +118,8 @@ def export_(context: click.Context, *, file: Path, since: str | None, force: boo
 
 def _told(condition: Condition) -> str:
     return (
-        f"{_size(condition.size)}, {condition.jobs} jobs, {condition.runs} runs, "
-        f"{condition.gaps} stretches that were not run"
+        f"{_size(condition.size)}, {counted(condition.jobs, 'job')}, {counted(condition.runs, 'run')}, "
+        f"stretches that were not run: {condition.gaps}"
     )
 
 

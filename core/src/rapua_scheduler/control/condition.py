@@ -12,7 +12,7 @@ from attrs import frozen
 from rapua_scheduler.control.instants import moment
 from rapua_scheduler.control.listings import UNFINISHED, JobListing, JobState, is_had_by, open_windows
 from rapua_scheduler.control.records import FAILED
-from rapua_scheduler.control.wording import about, describe_window, last_line
+from rapua_scheduler.control.wording import about, counted, describe_window, last_line
 from rapua_scheduler.run import Run, RunStatus, Window, WindowKind
 from rapua_scheduler.store.port import HostRecord, Store, StoredJob
 
@@ -222,7 +222,10 @@ def _of_clock(
     if ahead:
         furthest = max(ahead, key=lambda job: job.mark)
         keys = ", ".join(job.key for job in ahead[:3]) + (" …" if len(ahead) > 3 else "")
-        text = f"{len(ahead)} jobs wait for it to reach {moment(furthest.mark, zone)} at the latest ({keys})"
+        wait = "wait" if len(ahead) > 1 else "waits"
+        text = (
+            f"{counted(len(ahead), 'job')} {wait} for it to reach {moment(furthest.mark, zone)} at the latest ({keys})"
+        )
         yield Remark(Weight.PROBLEM, "clock", f"{text}; if it is right: `rapua-scheduler release`")
 
 

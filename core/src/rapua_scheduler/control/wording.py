@@ -76,6 +76,11 @@ def last_line(text: str | None) -> str:
     return lines[-1] if lines else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """Return *number* with *noun*, in the plural unless it is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def about(duration: timedelta) -> str:
     """Return roughly how long *duration* is."""
     seconds = int(duration.total_seconds())
