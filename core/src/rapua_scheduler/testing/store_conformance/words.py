@@ -307,7 +307,7 @@ class Words:
 
         assert store.request_cancel(some_run(1).run_id, "ann")
 
-        assert (run_of(store, some_run(1).run_id).status, run_of(store, 1).error) == (
+        assert (run_of(store, some_run(1).run_id).status, run_of(store, some_run(1).run_id).error) == (
             RunStatus.CANCELLED,
             "cancelled by ann",
         )
