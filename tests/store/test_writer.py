@@ -13,6 +13,7 @@ import pytest
 
 from rapua_scheduler.errors import StoreError
 from rapua_scheduler.run import LogLine, Outcome, RunStatus
+from rapua_scheduler.store.locks import lock_path
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.store.writer import Writer
 from rapua_scheduler.testing.store_conformance import PATIENCE, START, run_of, some_job, some_run, to_run
@@ -212,6 +213,25 @@ def test_a_lock_held_for_too_long_is_an_error_and_nothing_is_recorded(path: Path
     assert writer.call(insert(3)) == 3
     writer.close()
     assert numbers_in(path) == [3]
+
+
+def test_a_store_whose_lock_file_is_gone_is_written_no_more(path: Path) -> None:
+    held = lock_path(path).open("w")  # as a store does: its number is given to no other file
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("CREATE TABLE numbers (number INTEGER)")
+    writer = Writer(path, connection, record_numbers)
+    writer.call(insert(1))
+
+    lock_path(path).unlink()
+    with pytest.raises(StoreError, match="has lost its lock file"):
+        writer.call(insert(2))
+    lock_path(path).touch()
+    with pytest.raises(StoreError, match="another process may take the store"):
+        writer.call(insert(3))
+
+    held.close()
+    writer.close()
+    assert numbers_in(path) == [1]
 
 
 def test_a_file_that_was_moved_away_is_written_no_more(writer: Writer[int], path: Path) -> None:

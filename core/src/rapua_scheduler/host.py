@@ -161,11 +161,13 @@ class Host:
         self._scheduler.add_absent(absent)
         if not loaded.registry:
             _log.warning("No job to run", hint="see `rapua-scheduler plugins`")
-        self._scheduler.start()
-        while not self._clock.wait(self._stop_asked, LOOK_EVERY):
-            process_state.look()
-        self._scheduler.stop()
-        process_state.close()
+        try:
+            self._scheduler.start()
+            while not self._clock.wait(self._stop_asked, LOOK_EVERY):
+                process_state.look()
+        finally:  # whatever happens, it ends before its store is closed
+            self._scheduler.stop()
+            process_state.close()
         if self._failure is not None:
             raise RapuaSchedulerError(
                 f"the scheduler itself failed ({summarize_error(self._failure)}); what it had recorded is safe, "

@@ -241,8 +241,9 @@ class Scheduler:
             self._observers(HostStarted(tuple(self._registry)))
         self._pools.prepare(self._registry.values())
         self._engine.take_in()
-        self._thread = threading.Thread(target=self._run, name="rapua-scheduler", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="rapua-scheduler", daemon=True)
+        thread.start()
+        self._thread = thread  # one that could not be started is not waited for
         self._housekeeping.start()
 
     def stop(self) -> None:

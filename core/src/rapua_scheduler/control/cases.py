@@ -16,7 +16,7 @@ from rapua_scheduler.errors import BrokenNextError, UnknownJobError
 from rapua_scheduler.fire_times import is_fire_time
 from rapua_scheduler.job import takes_after
 from rapua_scheduler.registry import RegisteredJob, Registry
-from rapua_scheduler.run import Run, Window, WindowKind
+from rapua_scheduler.run import Gap, Run, Window, WindowKind
 from rapua_scheduler.schedules import BuiltInSchedule, from_fingerprint
 from rapua_scheduler.store.port import HostRecord, Store, StoredJob
 
@@ -131,6 +131,15 @@ class Case:
             return ask_next(next_function, at - _TICK, self.zone) == at
         except BrokenNextError:
             return None
+
+    def is_counted_by(self, next_function: AskNext | None, gap: Gap) -> bool:
+        """Tell whether a gap has as many fire times by *next_function*, so that it was decided on by that."""
+        if not isinstance(next_function, BuiltInSchedule):
+            return True
+        if not all(is_fire_time(next_function, end, self.zone) for end in (gap.first, gap.last)):
+            return False
+        further = next_function.count(gap.first.astimezone(self.zone), gap.last.astimezone(self.zone))
+        return gap.count is None or further is None or further == gap.count - 1
 
     def around(self, next_function: AskNext | None, at: datetime) -> tuple[datetime | None, datetime | None]:
         """Return the nearest fire times before and after *at*, as far as they are known."""

@@ -76,7 +76,7 @@ def explain_instant(case: Case, at: datetime) -> Explanation:
     is_one = case.is_fire_time(next_function, at)
     if is_one is None and case.stored is not None and at == case.stored.next_fire_time:
         is_one = True
-    if is_one is False:
+    if is_one is False and (gap is None or case.is_counted_by(next_function, gap)):
         return _is_none(case, at, next_function)
     if gap is not None:
         return _was_not_run(case, at, gap, is_certain=is_one is True)
@@ -158,7 +158,8 @@ def _was_decided(case: Case, at: datetime, stored: StoredJob, next_function: Ask
     recorded = [run.fire_time for run in case.scheduled_runs()]
     recorded += [gap.first for gap in case.store.gaps(job_key=case.job_key)]
     oldest = min(recorded, default=None)
-    if at < case.now - case.retention or (oldest is not None and at < oldest):
+    forgotten = case.store.forgotten_until(case.job_key)
+    if at < case.now - case.retention or (forgotten is not None and at <= forgotten):
         text = f"its record is not kept any more; records are kept for {case.retention.days} days at most"
         what = "no record of this job" if oldest is None else f"the oldest one of this job is of {case.when(oldest)}"
         return _say(case, at, Answer.FORGOTTEN, text, f"there is {what}" if oldest is None else what)

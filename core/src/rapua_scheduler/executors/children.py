@@ -241,9 +241,17 @@ class Children:
                 raise
         child = Child(process, ours, listener)
         self._children.add(child)
-        self._selector.register(child.output, selectors.EVENT_READ, partial(self._take_output, child))
-        self._selector.register(child.channel, selectors.EVENT_READ, partial(self._hear, child))
-        self.send(child, greeting)
+        try:
+            self._selector.register(child.output, selectors.EVENT_READ, partial(self._take_output, child))
+            self._selector.register(child.channel, selectors.EVENT_READ, partial(self._hear, child))
+            self.send(child, greeting)
+        except BaseException:  # nobody would hear of its end
+            self._children.discard(child)
+            for source in (child.output, child.channel):
+                with contextlib.suppress(KeyError, ValueError):
+                    self._selector.unregister(source)
+            child.close()
+            raise
         return child
 
     def send(self, child: Child, message: bytes) -> None:

@@ -398,6 +398,9 @@ class Store(Protocol):
             limit: At most so many.
         """
 
+    def forgotten_until(self, job_key: str) -> datetime | None:
+        """Return the newest fire time of a job of which a record was pruned, in UTC; None if none was."""
+
     def run_at(self, job_key: str, fire_time: datetime) -> Run | None:
         """Return the run that consumes the fire time at this instant; None if there is none."""
 

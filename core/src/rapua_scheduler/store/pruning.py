@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from rapua_scheduler.run import RunStatus
 from rapua_scheduler.store.rows import to_json, to_micros
 from rapua_scheduler.store.statements import CONSUMING, UNANSWERED, UNFINISHED
 
 _NEWEST_SUCCESS = """
     WITH RECURSIVE newest(id, job_key, status, previous) AS (
-        SELECT id, job_key, status, previous FROM runs WHERE id = jobs.last_run
+        SELECT id, job_key, status, previous FROM runs WHERE id = (SELECT last_run FROM jobs WHERE key = ?)
         UNION ALL
         SELECT older.id, older.job_key, older.status, older.previous FROM newest JOIN runs AS older
             ON older.id = newest.previous AND older.job_key = newest.job_key AND older.id < newest.id
@@ -26,13 +27,12 @@ _NEWEST_SUCCESS = """
 _MAY_GO = f"""
     NOT ({UNFINISHED}) AND NOT ({UNANSWERED}) AND runs.id <> jobs.last_run
     AND NOT ({CONSUMING} AND fire_time > mark)
-    AND (status <> 'succeeded' OR runs.id IS NOT ({_NEWEST_SUCCESS}))
 """
 
 # What is older by its end is so by its start, but where the clock was put back; that way there is an index.
 _ENDED_BEFORE = f"""
-    SELECT runs.id FROM runs CROSS JOIN jobs ON jobs.key = runs.job_key
-    WHERE (started_at < :before OR started_at IS NULL) AND finished_at < :before AND {_MAY_GO} LIMIT :most
+    SELECT runs.id, job_key, status FROM runs CROSS JOIN jobs ON jobs.key = runs.job_key
+    WHERE (started_at < :before OR started_at IS NULL) AND finished_at < :before AND {_MAY_GO}
 """
 
 _BEYOND = f"""
@@ -43,18 +43,19 @@ _BEYOND = f"""
         SELECT runs.id, runs.job_key, runs.previous, place + 1 FROM chain JOIN runs
             ON runs.id = chain.previous AND runs.job_key = chain.job_key AND runs.id < chain.id
     )
-    SELECT runs.id FROM chain CROSS JOIN runs ON runs.id = chain.id JOIN jobs ON jobs.key = runs.job_key
-    WHERE place > :keep_runs AND {_MAY_GO} ORDER BY runs.id LIMIT :most
+    SELECT runs.id, runs.job_key, status
+    FROM chain CROSS JOIN runs ON runs.id = chain.id JOIN jobs ON jobs.key = runs.job_key
+    WHERE place > :keep_runs AND {_MAY_GO} ORDER BY runs.id
 """
 
-_GAPS_BEFORE = "SELECT id FROM gaps WHERE last < :before LIMIT :most"
+_GAPS_BEFORE = "SELECT id FROM gaps WHERE last < :before"
 
 _GAPS_BEYOND = """
     SELECT id FROM (
         SELECT id, row_number() OVER (PARTITION BY job_key ORDER BY last DESC, id DESC) AS place
         FROM gaps WHERE job_key IN (SELECT job_key FROM gaps GROUP BY job_key HAVING count(*) > :keep_runs)
     )
-    WHERE place > :keep_runs LIMIT :most
+    WHERE place > :keep_runs
 """
 
 # As long as a mark is not past a window, it still tells why fire times in it were not run.
@@ -94,7 +95,8 @@ _FORGET_RUNS = (
     _LINK,
     f"""
     UPDATE jobs SET
-        run_count = run_count - gone.runs, pruned_until = coalesce(max(pruned_until, until), pruned_until, until)
+        run_count = run_count - gone.runs, pruned_until = coalesce(max(pruned_until, until), pruned_until, until),
+        forgotten_until = coalesce(max(forgotten_until, until), forgotten_until, until)
     FROM (
         SELECT job_key, count(*) AS runs, max(iif({CONSUMING}, fire_time, NULL)) AS until
         FROM runs WHERE id IN {_GONE} GROUP BY job_key
@@ -106,7 +108,14 @@ _FORGET_RUNS = (
     f"DELETE FROM runs WHERE id IN {_GONE}",
 )
 
-_FORGET_GAPS = (f"DELETE FROM gaps WHERE id IN {_GONE}",)
+_FORGET_GAPS = (
+    f"""
+    UPDATE jobs SET forgotten_until = max(coalesce(forgotten_until, until), until)
+    FROM (SELECT job_key, max(last) AS until FROM gaps WHERE id IN {_GONE} GROUP BY job_key) AS gone
+    WHERE jobs.key = gone.job_key
+    """,
+    f"DELETE FROM gaps WHERE id IN {_GONE}",
+)
 
 _MOST_WALKED = 50_000
 """Runs that are looked at together for those that are too many, some 0.1 s."""
@@ -115,24 +124,43 @@ _MOST_WALKED = 50_000
 def prune(connection: sqlite3.Connection, before: datetime, keep_runs: int, most: int) -> int:
     """See `Store.prune`."""
     given: dict[str, object] = {"before": to_micros(before), "keep_runs": keep_runs}
-    gone = _forget(connection, _ENDED_BEFORE, _FORGET_RUNS, {**given, "most": most})
+    gone = _forget(connection, _runs(connection, _ENDED_BEFORE, given, most), _FORGET_RUNS)
     too_many = "SELECT key FROM jobs WHERE run_count > :keep_runs ORDER BY run_count DESC"
     job_keys = [key for (key,) in connection.execute(too_many, given)]
     at_once = 1 + _MOST_WALKED // (1 + keep_runs)
     for start in range(0, len(job_keys), at_once):
         if gone < most:
             given["job_keys"] = to_json(job_keys[start : start + at_once])
-            gone += _forget(connection, _BEYOND, _FORGET_RUNS, {**given, "most": most - gone})
+            gone += _forget(connection, _runs(connection, _BEYOND, given, most - gone), _FORGET_RUNS)
     for found in (_GAPS_BEFORE, _GAPS_BEYOND):
-        gone += _forget(connection, found, _FORGET_GAPS, {**given, "most": most - gone})
+        rows = connection.execute(f"{found} LIMIT :most", {**given, "most": most - gone}).fetchall()
+        gone += _forget(connection, [gap_id for (gap_id,) in rows], _FORGET_GAPS)
     for statement in (_FORGET_WINDOWS, _FORGET_SCHEDULES):
         connection.execute(statement, given)
     return gone
 
 
-def _forget(connection: sqlite3.Connection, found: str, statements: Iterable[str], given: Mapping[str, object]) -> int:
-    gone, count = connection.execute(f"SELECT json_group_array(id), count(*) FROM ({found})", given).fetchone()
-    if count:
+def _runs(connection: sqlite3.Connection, found: str, given: Mapping[str, object], most: int) -> Sequence[int]:
+    """Return the ids of at most so many of the runs that were found, but for each job's newest success.
+
+    That is looked for once for a job: it may lie thousands of failures back.
+    """
+    newest: dict[str, int | None] = {}
+    ids: list[int] = []
+    for row_id, job_key, status in connection.execute(found, given):
+        if len(ids) == most:
+            break
+        if status == RunStatus.SUCCEEDED:
+            if job_key not in newest:
+                (newest[job_key],) = connection.execute(_NEWEST_SUCCESS, (job_key,)).fetchone() or (None,)
+            if row_id == newest[job_key]:
+                continue
+        ids.append(row_id)
+    return ids
+
+
+def _forget(connection: sqlite3.Connection, ids: Sequence[int], statements: Iterable[str]) -> int:
+    if ids:
         for statement in statements:
-            connection.execute(statement, {"gone": gone})
-    return int(count)
+            connection.execute(statement, {"gone": to_json(ids)})
+    return len(ids)

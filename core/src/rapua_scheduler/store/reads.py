@@ -194,6 +194,11 @@ class SqliteReader:
             statement = f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY {order}"
         return [to_run(row) for row in self._rows(f"{statement} LIMIT ?", *arguments, _or_all(limit))]
 
+    def forgotten_until(self, job_key: str) -> datetime | None:
+        """See `Store.forgotten_until`."""
+        rows = self._rows("SELECT forgotten_until FROM jobs WHERE key = ?", job_key)
+        return from_optional_micros(rows[0][0]) if rows else None
+
     def run_at(self, job_key: str, fire_time: datetime) -> Run | None:
         """See `Store.run_at`."""
         statement = f"{_CHAIN} SELECT {RUN_COLUMNS} FROM chain WHERE fire_time = ? AND {CONSUMING} LIMIT 1"

@@ -145,6 +145,7 @@ _SECOND: Migration = (
     """,
     "CREATE INDEX schedules_by_job ON schedules (job_key)",
     "ALTER TABLE jobs ADD COLUMN pruned_until INTEGER",  # newest fire time whose claim was pruned
+    "ALTER TABLE jobs ADD COLUMN forgotten_until INTEGER",  # newest fire time whose record was pruned
     "ALTER TABLE jobs ADD COLUMN lowered_from INTEGER",  # claims up to here may lie ahead of the mark
     "ALTER TABLE jobs ADD COLUMN run_count INTEGER NOT NULL DEFAULT 0",
     """

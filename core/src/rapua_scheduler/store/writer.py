@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from rapua_scheduler.errors import StoreError
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.store.commits import count_commit
+from rapua_scheduler.store.locks import lock_path
 from rapua_scheduler.store.problems import store_error
 from rapua_scheduler.store.transactions import savepoint, transaction
 
@@ -97,6 +98,8 @@ class Writer(Generic[P]):
         self._record = record
         self._note_commits = note_commits
         self._file = _identity(path)
+        self._lock_path = lock_path(path)
+        self._lock_file = _identity(self._lock_path)
         self._writing = threading.Lock()
         self._gate = threading.Lock()
         self._is_closed = False
@@ -194,6 +197,8 @@ class Writer(Generic[P]):
     def _check_file(self) -> None:
         if _identity(self._path) != self._file:
             raise StoreError(self._path, _MOVED)
+        if _identity(self._lock_path) != self._lock_file:
+            raise StoreError(self._path, _LOCK_GONE)
 
     def _perform(self, call: _Call[Any]) -> None:
         try:
@@ -241,6 +246,10 @@ class Writer(Generic[P]):
         return StoreError(self._path, "is closed; open it again")
 
 
+_LOCK_GONE = (
+    "has lost its lock file, which was moved, replaced or deleted while in use: another process may take the store "
+    "for free by now; start this process anew"
+)
 _MOVED = "was moved, replaced or deleted while in use; put it back, and start this process anew"
 
 

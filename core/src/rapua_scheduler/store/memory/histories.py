@@ -34,14 +34,15 @@ class _NumberedGap:
 class _History:
     """What became of one job's fire times; made when the first thing did."""
 
-    __slots__ = ("fire_keys", "forgotten_until", "gaps", "lowered_from", "run_ids", "unfinished")
+    __slots__ = ("fire_keys", "forgotten_until", "gaps", "lowered_from", "pruned_until", "run_ids", "unfinished")
 
     def __init__(self) -> None:
         self.run_ids: list[str] = []  # oldest claim first
         self.unfinished = 0
         self.fire_keys: set[str] = set()  # claimed ones
         self.gaps: list[_NumberedGap] = []  # oldest first
-        self.forgotten_until: datetime | None = None  # newest fire time whose claim is forgotten
+        self.pruned_until: datetime | None = None  # newest fire time whose claim is forgotten
+        self.forgotten_until: datetime | None = None  # newest fire time whose record is forgotten
         self.lowered_from: datetime | None = None  # claims up to here may lie ahead of the mark
 
 
@@ -166,7 +167,7 @@ class Histories:
             self._gaps_recorded += 1
             gap = evolve(gap, first=utc(gap.first), last=utc(gap.last), detail=storable(gap.detail))
             insort(history.gaps, _NumberedGap(self._gaps_recorded, gap, last_run), key=_age)
-        del history.gaps[: -self._keep]
+        self._forget_gaps(history, max(len(history.gaps) - self._keep, 0))
 
     # -- attempts
 
@@ -344,8 +345,13 @@ class Histories:
         found.sort(key=_age, reverse=True)
         return [numbered.gap for numbered in found[:limit]]
 
-    def forgotten_until(self, job_key: str) -> datetime | None:
+    def pruned_until(self, job_key: str) -> datetime | None:
         """Return the newest fire time of a job whose claim is forgotten."""
+        history = self._histories.get(job_key)
+        return None if history is None else history.pruned_until
+
+    def forgotten_until(self, job_key: str) -> datetime | None:
+        """See `Store.forgotten_until`."""
         history = self._histories.get(job_key)
         return None if history is None else history.forgotten_until
 
@@ -399,7 +405,7 @@ class Histories:
         for history in self._histories.values():
             old = sum(numbered.gap.last < before for numbered in history.gaps)
             going = min(max(old, len(history.gaps) - keep_runs), most - gone)
-            del history.gaps[:going]
+            self._forget_gaps(history, going)
             gone += going
         return gone
 
@@ -439,7 +445,14 @@ class Histories:
         self._more.pop(run.run_id, None)
         if run.trigger.consumes_fire_time:
             history.fire_keys.discard(run.fire_key)
+            history.pruned_until = max(run.fire_time, history.pruned_until or run.fire_time)
             history.forgotten_until = max(run.fire_time, history.forgotten_until or run.fire_time)
+
+    @staticmethod
+    def _forget_gaps(history: _History, number: int) -> None:
+        for numbered in history.gaps[:number]:
+            history.forgotten_until = max(numbered.gap.last, history.forgotten_until or numbered.gap.last)
+        del history.gaps[:number]
 
     def _in_order(self, run_ids: Collection[str]) -> list[Run]:
         return [run for run in self._runs.values() if run.run_id in run_ids] if run_ids else []

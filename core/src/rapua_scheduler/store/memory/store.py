@@ -310,6 +310,11 @@ class MemoryStore:
             )
             return list(islice(found, limit))
 
+    def forgotten_until(self, job_key: str) -> datetime | None:
+        """See `Store.forgotten_until`."""
+        with self._open():
+            return self._histories.forgotten_until(job_key)
+
     def run_at(self, job_key: str, fire_time: datetime) -> Run | None:
         """See `Store.run_at`."""
         with self._open():
@@ -388,7 +393,7 @@ class MemoryStore:
         return True
 
     def _lower(self, job_key: str, at: datetime, part_until: PartUntil) -> bool:
-        lowest = max(at, self._histories.forgotten_until(job_key) or at)
+        lowest = max(at, self._histories.pruned_until(job_key) or at)
         record = self._jobs.find(job_key)
         is_later = record.mark > lowest + AHEAD
         if is_later:

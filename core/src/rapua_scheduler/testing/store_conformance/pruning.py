@@ -35,6 +35,23 @@ from rapua_scheduler.testing.store_conformance.samples import (
 class Pruning:
     """Tests of what is forgotten."""
 
+    def test_how_far_records_were_pruned_is_known(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+        store.decide([to_run(1), to_run(2, job_key="mop")])
+        finish(store, some_run(1).run_id)
+        store.decide([not_to_run(3)])
+        store.decide([to_run(4)])
+        finish(store, some_run(4).run_id)
+        assert store.forgotten_until("sweep") is None
+
+        store.prune(START - 999 * HOUR, 1)
+        assert store.forgotten_until("sweep") == START + HOUR
+        store.prune(START + 999 * HOUR, 10)
+
+        assert store.forgotten_until("sweep") == START + 3 * HOUR
+        assert store.forgotten_until("mop") is None
+        assert store.forgotten_until("nobody") is None
+
     def test_what_ended_long_ago_is_forgotten(self, store: Store) -> None:
         store.declare([some_job()], START)
         for hour in (1, 2, 3, 4, 5):
