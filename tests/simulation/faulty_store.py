@@ -25,6 +25,20 @@ CHANGES = {
     "take_queued",
 }
 
+LOOKS = {
+    "alive",
+    "cancel_requests",
+    "claims_ahead",
+    "jobs",
+    "releases",
+    "run_at",
+    "runs",
+    "unanswered",
+    "windows",
+    "word",
+}
+"""What a host reads while it is at work; each may fail as a change does."""
+
 
 class Crash(BaseException):
     """The host dies here."""
@@ -35,7 +49,7 @@ class FaultyStore:
 
     Attributes:
         inner: The real store.
-        failures_due: How many of the next changes fail without having been made.
+        failures_due: How many of the next changes and looks fail without having been made.
         crash_in: After how many further changes the host dies; None is not at all.
         dies_after: Whether it dies once the change is made, or before.
     """
@@ -49,7 +63,20 @@ class FaultyStore:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
+        if name in LOOKS:
+            return self._failing(method)
         return self._guarded(name, method) if name in CHANGES else method
+
+    def _failing(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def look(*arguments: Any, **named: Any) -> Any:
+            if self.is_dead:
+                raise Crash
+            if self.failures_due:
+                self.failures_due -= 1
+                raise StoreError("simulated", "the disk cannot be read")
+            return method(*arguments, **named)
+
+        return look
 
     def _guarded(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def change(*arguments: Any, **named: Any) -> Any:

@@ -22,6 +22,7 @@ def judge(world: World) -> list[str]:
         problems += _accounts(world, key, line)
     problems += _repeats(world)
     problems += _overlaps(world)
+    problems += _run_though_cancelled(world)
     return problems
 
 
@@ -92,6 +93,15 @@ def _repeats(world: World) -> list[str]:
             if has_worked and effect.ends not in world.crashes:
                 problems.append(f"{key}: run again after {effect}")
     return problems
+
+
+def _run_though_cancelled(world: World) -> list[str]:
+    """A run that somebody has asked to cancel has no further attempt."""
+    return [
+        f"{effect.key}: attempt {effect.attempt}, though it was cancelled at {world.cancelled[effect.run_id]}"
+        for effect in world.effects
+        if effect.attempt > world.cancelled.get(effect.run_id, effect.attempt)
+    ]
 
 
 def _overlaps(world: World) -> list[str]:

@@ -17,7 +17,7 @@ from attrs import define, frozen
 from rapua_scheduler import CatchUp, Job, JobContext, Retry, Run, Trigger, cron, daily, every, monthly, weekly
 from rapua_scheduler.fire_times import part_until
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import WindowKind
+from rapua_scheduler.run import RunStatus, WindowKind
 from rapua_scheduler.schedules import BuiltInSchedule
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.testing import ManualClock, VirtualScheduler
@@ -70,6 +70,7 @@ class World:
 
     Attributes:
         effects: What the jobs did, kept outside the store.
+        cancelled: The runs that somebody has asked to cancel, each with the attempt that it was at.
         crashes: When hosts died, on the monotonic scale.
         story: What happened, for a person who looks into a failing seed.
     """
@@ -85,6 +86,7 @@ class World:
         self.effects: list[Effect] = []
         self.crashes: set[float] = set()
         self.story: list[str] = []
+        self.cancelled: dict[str, int] = {}
         self.lines = {line.job.key: line for line in self._jobs()}
         self.absent: set[str] = set()
         self._ids = count(1)
@@ -265,6 +267,7 @@ class World:
                         self._is_away_for_long,
                         self._clock_was_ahead,
                         self._asks_by_hand,
+                        self._cancels,
                     ]
                 )()
         self.store.failures_due, self.store.crash_in = 0, None
@@ -319,7 +322,7 @@ class World:
         self._release()
 
     def _clock_was_ahead(self) -> None:
-        ahead = timedelta(seconds=round(self.chance.choice([3_600, 86_400]) * self.chance.uniform(1, 40)))
+        ahead = timedelta(seconds=round(self.chance.choice([3_600, 86_400]) * self.chance.uniform(1, 60)))
         self.note(f"clock is ahead by {ahead}")
         self.clock.step(ahead)
         self.passes(timedelta(hours=self.chance.uniform(0, 48)))
@@ -337,6 +340,17 @@ class World:
         key = self.chance.choice(list(self.lines))
         now = self.clock.now()
         self._inner.enqueue([Run(f"m{next(self._ids):06}", key, now, f"hand {now}", Trigger.MANUAL)])
+
+    def _cancels(self) -> None:
+        under_way = self._inner.runs(statuses={RunStatus.QUEUED, RunStatus.RUNNING})
+        if under_way:
+            run = self.chance.choice(list(under_way))
+            self.note(f"{run.run_id} is cancelled")
+            self._inner.request_cancel(run.run_id, "operator")
+            for effect in self.effects:
+                if effect.run_id == run.run_id and effect.ends > self.clock.monotonic():
+                    effect.is_cut = True
+            self.cancelled[run.run_id] = run.attempt
 
     def close(self) -> None:
         self._inner.close()

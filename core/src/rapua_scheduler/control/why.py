@@ -155,14 +155,12 @@ def _was_decided(case: Case, at: datetime, stored: StoredJob, next_function: Ask
     if at > case.now:
         text = f"decided on before the clock was set back; up to {case.when(stored.mark)} nothing runs"
         return _say(case, at, Answer.FORGOTTEN, text, *case.obstacles())
-    recorded = [run.fire_time for run in case.scheduled_runs()]
-    recorded += [gap.first for gap in case.store.gaps(job_key=case.job_key)]
-    oldest = min(recorded, default=None)
     forgotten = case.store.forgotten_until(case.job_key)
     if at < case.now - case.retention or (forgotten is not None and at <= forgotten):
-        text = f"its record is not kept any more; records are kept for {case.retention.days} days at most"
-        what = "no record of this job" if oldest is None else f"the oldest one of this job is of {case.when(oldest)}"
-        return _say(case, at, Answer.FORGOTTEN, text, f"there is {what}" if oldest is None else what)
+        lines = [f"its record is not kept any more; records are kept for {case.retention.days} days at most"]
+        if forgotten is not None:
+            lines.append(f"some of this job are forgotten, up to {case.when(forgotten)}")
+        return _say(case, at, Answer.FORGOTTEN, *lines)
     previous, following = case.around(next_function, at)
     return _say(
         case,

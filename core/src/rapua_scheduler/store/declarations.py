@@ -38,6 +38,13 @@ _DECLARE = f"""
 """
 
 
+# The clock was ahead when the host opened the store: it has these jobs all the same.
+_HOST_BEGAN = """
+    UPDATE owners SET started_at = :at
+    WHERE started_at > :at AND id = (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'host')
+"""
+
+
 def declare(
     connection: sqlite3.Connection, jobs: Sequence[RegisteredJob], at: datetime, adopt_from: datetime | None
 ) -> Mapping[str, StoredJob]:
@@ -50,7 +57,7 @@ def declare(
         "at": to_micros(at),
         "mark": to_micros(at if adopt_from is None else adopt_from),
     }
-    for statement in (_KEEP_FORMER, _DECLARE, _END_FORMERS):
+    for statement in (_KEEP_FORMER, _DECLARE, _END_FORMERS, _HOST_BEGAN):
         connection.execute(statement, given)
     connection.execute(
         """

@@ -85,6 +85,7 @@ class MemoryStore:
         mark = at if adopt_from is None else utc(adopt_from)
         keys = dict.fromkeys(registered.job.key for registered in jobs)
         with self._open():
+            self._made_at = min(self._made_at, at)  # a clock that was ahead may have told
             for registered in jobs:
                 if registered.job.formerly:
                     self._take_over(registered, keys)

@@ -148,6 +148,15 @@ class Declaring:
         store.prune(START + 9 * HOUR, 10)
         assert [former.until for former in job_of(store).formers] == [START + 5 * HOUR]
 
+    def test_a_host_began_no_later_than_it_declares_its_jobs(self, store: Store) -> None:
+        store.become_host()
+
+        store.declare([some_job()], START)
+
+        host = store.host()
+        assert host is not None
+        assert host.started_at == START
+
     def test_declaring_nothing_is_no_trouble(self, store: Store) -> None:
         assert dict(store.declare([], START)) == {}
 
