@@ -2,120 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 
 from rapua_scheduler import (
     CatchUp,
     GapReason,
-    Job,
-    JobContext,
     Overlap,
     Retry,
     Run,
     RunStatus,
     Trigger,
+    cron,
     daily,
     every,
     next_daily,
 )
 from rapua_scheduler.fire_times import part_until
+from rapua_scheduler.job_states import TICK
 from rapua_scheduler.registry import RegisteredJob
 from rapua_scheduler.run import WindowKind
-from rapua_scheduler.store.memory import MemoryStore
-from rapua_scheduler.store.port import Store
-from rapua_scheduler.store.sqlite import SqliteStore
-from rapua_scheduler.testing import ManualClock, VirtualScheduler
-
-MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-MINUTE = timedelta(minutes=1)
-DAY = timedelta(days=1)
-
-
-class Site:
-    """One store, and the hosts that live on it one after another, on one clock."""
-
-    def __init__(self, store: Store, path: Any = None) -> None:
-        self.store = store
-        self.path = path
-        self.clock = ManualClock(MIDNIGHT)
-        self.jobs: list[Job] = []
-        self.takes: dict[str, timedelta] = {}
-        self.started: list[tuple[str, datetime, Trigger, int]] = []
-        self.host: VirtualScheduler | None = None
-
-    def job(self, key: str, schedule: Any, *, fails: int = 0, takes: timedelta | None = None, **policies: Any) -> None:
-        left = [fails]
-
-        def run(ctx: JobContext) -> None:
-            self.started.append((key, ctx.fire_time, ctx.trigger, ctx.attempt))
-            if left[0]:
-                left[0] -= 1
-                raise RuntimeError("not yet")
-
-        self.jobs.append(Job(key, run, schedule, key=key, **policies))
-        if takes is not None:
-            self.takes[key] = takes
-
-    def start(self) -> None:
-        self.host = VirtualScheduler(
-            self.store,
-            start=MIDNIGHT,
-            clock=self.clock,
-            takes=lambda run: self.takes.get(run.job_key, timedelta(0)),
-        )
-        self.host.add(RegisteredJob(job) for job in self.jobs)
-
-    def passes(self, duration: timedelta) -> None:
-        """Let time pass, with the host up or down."""
-        if self.host is None:
-            self.clock.advance(duration)
-        else:
-            self.host.advance(duration)
-
-    def stop(self) -> None:
-        assert self.host is not None
-        self.host.stop()
-        self.host = None
-
-    def crash(self) -> None:
-        """End the host in the middle; on a file, another opening of the store then finds its owner dead."""
-        assert self.host is not None
-        self.host.crash()
-        self.host = None
-        if self.path is not None:
-            self.store.close()
-            self.store = SqliteStore.open(self.path, create=False)
-            self.store.mark_lost(self.clock.now())
-
-    def statuses(self, key: str) -> list[str]:
-        return [run.status.value for run in reversed(self.store.runs(job_key=key))]
-
-    def gaps(self, key: str) -> list[tuple[GapReason, int | None]]:
-        return [(gap.reason, gap.count) for gap in reversed(self.store.gaps(job_key=key))]
-
-    def run(self, key: str) -> Run:
-        return self.store.runs(job_key=key, limit=1)[0]
-
-
-@pytest.fixture
-def site(tmp_path: Any) -> Iterator[Site]:
-    """On a real file: what is claimed outlives a host."""
-    path = tmp_path / "state.db"
-    site = Site(SqliteStore.open(path, create=True), path)
-    yield site
-    site.store.close()
-
-
-@pytest.fixture
-def in_memory() -> Site:
-    return Site(MemoryStore())
-
+from tests.core.engine.sites import DAY, HOUR, MIDNIGHT, MINUTE, Site
 
 # -- catch-up
 
@@ -605,6 +514,81 @@ def test_after_a_release_no_gap_counts_what_had_been_run(site: Site) -> None:
 
 
 # -- schedules that change, keys that change, plugins that come and go
+
+
+def test_a_schedule_that_changed_twice_loses_nothing_of_the_one_between(site: Site) -> None:
+    site.job("a", next_daily, catch_up="all")
+    site.start()
+    site.passes(DAY + HOUR)
+    site.stop()
+    site.jobs.clear()
+    site.job("a", cron("0 */6 * * *"), catch_up="all")
+    site.passes(12 * HOUR)
+    site.start()
+    site.stop()
+    site.jobs.clear()
+    site.job("a", cron("30 * * * *"), catch_up="all")
+    site.passes(19 * HOUR)
+    site.start()
+    site.passes(HOUR)
+
+    fired = [(at - MIDNIGHT) / HOUR for _, at, _, _ in site.started]
+    assert fired == [24, 42, 48, 54, 56.5]
+
+
+@pytest.mark.parametrize("key", ["a", "b", "c", "d"])
+def test_a_jitter_cuts_off_nothing_of_the_former_schedule(site: Site, key: str) -> None:
+    site.job(key, every(hours=1), catch_up="all")
+    site.start()
+    site.passes(5 * HOUR + 30 * MINUTE)
+    site.stop()
+    site.passes(5 * HOUR)
+    site.jobs.clear()
+    site.job(key, next_daily, jitter="12h", catch_up="all")
+    site.start()
+    site.passes(40 * HOUR)
+
+    fired = [(at - MIDNIGHT) / HOUR for _, at, _, _ in site.started]
+    assert fired == [*range(1, 11), 24]
+
+
+def test_what_a_function_that_is_gone_had_due_is_unknown_and_says_so(site: Site) -> None:
+    site.job("a", lambda after: after + HOUR)
+    site.start()
+    site.passes(2 * HOUR + MINUTE)
+    site.stop()
+    site.passes(5 * HOUR)
+    site.jobs.clear()
+    site.job("a", next_daily)
+    site.start()
+    site.passes(DAY)
+
+    assert [(at - MIDNIGHT) / HOUR for _, at, _, _ in site.started] == [1, 2, 3, 24]
+    (gap,) = site.store.gaps()
+    assert (gap.first - MIDNIGHT, gap.last - MIDNIGHT) == (3 * HOUR + TICK, 7 * HOUR + MINUTE)
+    assert (gap.count, gap.reason) == (None, GapReason.MISSED)
+    assert "next function that the job does not have any more" in gap.detail
+
+
+def test_a_job_that_comes_late_is_decided_on_by_the_windows_that_have_passed(site: Site) -> None:
+    site.job("a", every(hours=1), catch_up="all")
+    site.start()
+    site.passes(HOUR)
+    site.store.pause("a", site.clock.now(), "moving house", "ann")
+    site.stop()
+    site.passes(5 * HOUR)
+    site.store.resume("a", site.clock.now() + MINUTE)
+    site.passes(HOUR)
+    late, site.jobs = site.jobs, []
+    site.job("other", every(hours=1))
+    site.start()
+    site.passes(MINUTE)
+    assert site.host is not None
+    site.host.add(RegisteredJob(job) for job in late)
+    site.passes(MINUTE)
+
+    assert [(at - MIDNIGHT) / HOUR for key, at, _, _ in site.started if key == "a"] == [1, 7]
+    assert site.gaps("a") == [(GapReason.PAUSED, 5)]
 
 
 def test_a_changed_schedule_gains_nothing_before_its_change_and_loses_nothing_of_the_former(site: Site) -> None:

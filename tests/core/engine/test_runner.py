@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from rapua_scheduler import Event, Job, JobContext, RunFinished, RunStatus, every
+from rapua_scheduler import Event, Job, JobContext, Retry, RunFinished, RunStatus, every
 from rapua_scheduler.executors.port import Work
 from rapua_scheduler.observers import Observers
 from rapua_scheduler.registry import RegisteredJob
-from rapua_scheduler.run import LogLine, Outcome, Run, Trigger
+from rapua_scheduler.run import LogLine, Outcome, Run, Start, Trigger
 from rapua_scheduler.runner import RECORD_AGAIN_AFTER, Attempt, Runner
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.testing import ManualClock
@@ -268,3 +269,54 @@ def test_observers_hear_of_an_end_only_after_it_is_recorded() -> None:
     world.runner.tick()
 
     assert heard == [(RunStatus.SUCCEEDED, RunStatus.SUCCEEDED)]
+
+
+def test_a_deadline_is_that_of_its_attempt_and_not_of_its_run(world: World) -> None:
+    shorter = world.start(job(timeout="2s"))
+    shorter.begin()
+    failing = Job("Failing", lambda ctx: None, every(hours=1), timeout="10s")
+    run = Run("again", failing.key, START, "k", Trigger.MANUAL, RunStatus.RUNNING, 1, START)
+    world.store.claim(run)
+    retry = Retry(3, "1s")
+    world.runner.start(RegisteredJob(failing), run, lambda attempt: None, retry=retry)
+    first = world.executor.submitted[-1]
+    first.begin()
+    world.runner.tick()
+    first.end(None, RuntimeError("once"))
+    world.clock.advance(timedelta(seconds=5))
+    world.store.begin([Start("again", 2, world.clock.now())])
+    world.runner.start(RegisteredJob(failing), evolve(run, attempt=2), lambda attempt: None, retry=retry)
+    second = world.executor.submitted[-1]
+    second.begin()
+
+    world.clock.advance(timedelta(seconds=9))
+    world.runner.tick()
+    assert world.status("again") is RunStatus.RUNNING
+
+    world.clock.advance(timedelta(seconds=2))
+    world.runner.tick()
+    assert world.status("again") is RunStatus.QUEUED
+    assert [attempt.status for attempt in world.store.attempts("again")][-1] is RunStatus.TIMED_OUT
+
+
+def test_an_attempt_that_was_cancelled_while_it_waited_for_a_thread_does_not_begin(world: World) -> None:
+    work = world.start(job())
+    world.runner.cancel("r0", "cancelled by ann")
+
+    assert not work.begin()
+
+    assert world.status() is RunStatus.CANCELLED
+    assert world.ended == ["job"]
+
+
+def test_what_a_person_has_cancelled_stays_cancelled_when_the_host_stops(world: World) -> None:
+    work = world.start(job())
+    work.begin()
+    world.runner.cancel("r0", "cancelled by ann")
+
+    world.runner.stop(timedelta(0))
+
+    assert world.status() is RunStatus.CANCELLED
+    run = world.store.run("r0")
+    assert run is not None
+    assert run.error == "cancelled by ann; it had not ended when the host stopped"
