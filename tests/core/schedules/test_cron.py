@@ -48,7 +48,7 @@ expressions = st.tuples(
 ).map(" ".join)
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=10 * settings().max_examples)
 @given(expressions, st.datetimes(datetime(1950, 1, 1), datetime(2090, 1, 1)))
 def test_an_expression_matches_the_wall_times_that_cronsim_enumerates(expression: str, start: datetime) -> None:
     try:

@@ -20,6 +20,7 @@ FEW_DAYS = 4 * DAY
 zones = st.sampled_from(ZONE_NAMES).map(ZoneInfo)
 years = st.one_of(st.integers(1970, 2037), st.integers(1840, 2100))
 slow_draws = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(slow_draws, max_examples=10 * slow_draws.max_examples)
 
 
 @cache
@@ -38,7 +39,7 @@ def windows(draw: st.DrawFn) -> tuple[ZoneInfo, list[Stretch]]:
     return zone, stretches(zone, middle - FEW_DAYS, middle + FEW_DAYS)
 
 
-@settings(slow_draws, max_examples=1000)
+@many
 @given(windows(), rules(), st.lists(st.integers(-2 * DAY, 2 * DAY), max_size=5))
 def test_every_nominal_time_that_exists_fires_once(
     window: tuple[ZoneInfo, list[Stretch]], rule: Rule, moments: list[int]
@@ -49,7 +50,7 @@ def test_every_nominal_time_that_exists_fires_once(
     assert_fires(rule, zone, cut, [middle + moment for moment in moments])
 
 
-@settings(slow_draws, max_examples=200)
+@settings(slow_draws, max_examples=2 * slow_draws.max_examples)
 @given(windows(), st.data())
 def test_a_zone_of_its_own_is_used_wherever_a_schedule_is_asked(
     window: tuple[ZoneInfo, list[Stretch]], data: st.DataObject
@@ -74,7 +75,7 @@ schedules: st.SearchStrategy[BuiltInSchedule] = st.one_of(
 instants = st.datetimes(datetime(1, 1, 4), datetime(9999, 12, 27), timezones=st.just(UTC))
 
 
-@settings(slow_draws, max_examples=1000)
+@many
 @given(schedules, zones, instants, st.fractions(0, 1), st.integers(0, 3))
 def test_nothing_fires_between_an_instant_and_the_next_fire_time(
     schedule: BuiltInSchedule, zone: ZoneInfo, after: datetime, share: float, microseconds: int
@@ -91,7 +92,7 @@ def test_nothing_fires_between_an_instant_and_the_next_fire_time(
         assert schedule.latest(between.astimezone(zone)) == schedule.latest(after.astimezone(zone))
 
 
-@settings(slow_draws, max_examples=1000)
+@many
 @given(schedules, zones, instants)
 def test_stepping_forwards_and_looking_back_agree(schedule: BuiltInSchedule, zone: ZoneInfo, after: datetime) -> None:
     start = after.astimezone(zone)
