@@ -98,7 +98,7 @@ class _Answer:
 
 def kept_by(catch_up: CatchUp) -> int:
     """Return how many of the newest fire times a decision by this policy needs to know."""
-    return MOST_CAUGHT_UP if catch_up.mode is CatchUpMode.ALL else 1
+    return MOST_CAUGHT_UP + 1 if catch_up.mode is CatchUpMode.ALL else 1  # the newest may be on time
 
 
 def decide(
@@ -268,7 +268,7 @@ def _made_up(
         for fire_time in stretch.kept
         if fire_time is not on_time
     ]
-    newest = passed[-kept_by(catch_up) :]
+    newest = passed[-MOST_CAUGHT_UP:] if catch_up.mode is CatchUpMode.ALL else passed[-1:]
     return frozenset(fire_time for fire_time in newest if not _is_too_late(fire_time, now, catch_up))
 
 

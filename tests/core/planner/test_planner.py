@@ -132,6 +132,21 @@ def test_all_runs_the_newest_hundred() -> None:
     assert told(decision.gaps) == [(START, START + 49 * HOUR, 50, GapReason.MISSED)]
 
 
+@pytest.mark.parametrize("held", [None, 30, 70])
+def test_all_runs_the_newest_hundred_besides_one_that_is_on_time(held: int | None) -> None:
+    catch_up = CatchUp.all()
+    now = START + 149 * HOUR + MINUTE
+    windows = () if held is None else (window(WindowKind.HELD, START, START + held * HOUR),)
+    found = survey(every(hours=1), START, now, UTC, keep=kept_by(catch_up), circumstances=Circumstances(windows))
+
+    decision = decided(found, now, catch_up=catch_up).decision
+
+    assert [run.fire_time for run in decision.runs] == [START + hour * HOUR for hour in range(49, 150)]
+    assert [run.trigger for run in decision.runs] == [*[Trigger.CATCH_UP] * MOST_CAUGHT_UP, Trigger.SCHEDULE]
+    assert (decision.gaps[0].first, decision.gaps[-1].last) == (START, START + 48 * HOUR)
+    assert sum(gap.count or 0 for gap in decision.gaps) == 49
+
+
 def test_one_that_is_on_time_joins_the_end_of_what_is_made_up() -> None:
     found, now = hourly(3, late=MINUTE, catch_up=CatchUp.all())
 
