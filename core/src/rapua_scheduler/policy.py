@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
 from rapua_scheduler.errors import InvalidJobError
 
@@ -40,10 +40,10 @@ def _duration(value: timedelta | str | None) -> timedelta | None:
     return parse_duration(value)
 
 
-def _longer_than_zero(_: object, attribute: object, value: timedelta | None) -> None:
+def _longer_than_zero(policy: object, attribute: Attribute[Any], value: timedelta | None) -> None:
     if value is not None and value <= timedelta(0):
-        name = getattr(attribute, "name", "duration")
-        raise InvalidJobError(name, f"must be longer than zero, not {value}")
+        name = "catch_up" if isinstance(policy, CatchUp) else "retry"
+        raise InvalidJobError(name, f"{attribute.name} must be longer than zero, not {value}")
 
 
 def choice(field: str, kind: type[_E], value: _E | str) -> _E:
