@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,8 +15,10 @@ from rapua_scheduler.schedules import (
     monthly,
     next_daily,
     next_first_of_month,
+    once,
     weekly,
 )
+from rapua_scheduler.schedules.base import LATEST
 
 AUCKLAND = ZoneInfo("Pacific/Auckland")
 
@@ -99,6 +101,25 @@ def test_a_date_that_does_not_exist_does_not_fire() -> None:
     assert fire_times(cron("0 12 30 12 *"), "Pacific/Apia", "2011-01-01", "2013-01-01") == [
         ("2012-12-29T22:00:00Z", "2012-12-30T12:00"),
     ]
+
+
+@pytest.mark.parametrize(
+    "schedule", [daily("12:00"), cron("0 12 29,30 12 *"), weekly("thu", "fri", at="12:00")], ids=str
+)
+def test_looking_back_over_a_date_that_does_not_exist_finds_the_one_before(schedule: BuiltInSchedule) -> None:
+    next_morning = datetime(2011, 12, 31, 5, tzinfo=ZoneInfo("Pacific/Apia"))
+
+    newest = schedule.latest(next_morning)
+
+    assert newest is not None
+    assert schedule.fire_key(newest) == "2011-12-29T12:00"
+
+
+def test_looking_back_from_the_second_pass_of_an_hour_finds_the_last_of_the_first() -> None:
+    second_pass = datetime(2024, 4, 7, 2, 15, tzinfo=AUCKLAND, fold=1)
+
+    assert cron("0,30,45 2 * * *").latest(second_pass) == datetime(2024, 4, 7, 2, 45, tzinfo=AUCKLAND)
+    assert cron("0,30,45 2 * * *")(second_pass) == datetime(2024, 4, 8, 2, 0, tzinfo=AUCKLAND)
 
 
 def test_two_fixed_times_in_one_gap_fire_once_as_the_first_of_them() -> None:
@@ -185,6 +206,23 @@ def test_the_second_pass_of_an_hour_is_later_than_the_first() -> None:
     assert following is not None
     assert following.astimezone(UTC) == datetime(2024, 4, 6, 14, 30, tzinfo=UTC)
     assert following.fold == 1
+
+
+def test_a_time_of_day_is_the_first_of_two_whatever_its_fold() -> None:
+    schedule = daily(time(2, 30, fold=1))
+
+    assert schedule == daily("02:30")
+    fire_time = schedule(datetime(2024, 4, 7, tzinfo=AUCKLAND))
+    assert fire_time is not None
+    assert fire_time.astimezone(UTC) == datetime(2024, 4, 6, 13, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("schedule", [daily("12:00"), cron("0,30 2 1 * *"), weekly("mon")], ids=str)
+def test_an_instant_that_is_no_fire_time_has_the_wall_time_as_its_key(schedule: BuiltInSchedule) -> None:
+    end_of_gap = datetime(2024, 9, 28, 14, tzinfo=UTC)
+
+    assert schedule.fire_key(end_of_gap.astimezone(AUCKLAND)) == "2024-09-29T03:00"
+    assert schedule.fire_key((end_of_gap - timedelta(hours=1)).astimezone(AUCKLAND)) == "2024-09-29T01:00"
 
 
 def test_a_wall_time_that_never_was_counts_as_the_instant_it_stands_for() -> None:
@@ -275,6 +313,7 @@ def test_there_is_no_fire_time_beyond_the_calendar(schedule: BuiltInSchedule, zo
             assert after.astimezone(UTC) < fire_time.astimezone(UTC)
         newest = schedule.latest(after)
         assert newest is None or newest.astimezone(UTC).year >= 9000 or schedule == every(days=400_000)
+        assert newest is None or newest.astimezone(UTC) <= LATEST
     assert schedule(datetime.max.replace(tzinfo=zone)) is None
 
 
@@ -289,3 +328,19 @@ def test_the_start_of_the_calendar_can_be_asked_about(schedule: BuiltInSchedule,
     assert schedule.latest(start) is None
     assert schedule.latest(fire_time) == fire_time
     assert schedule.count(start, fire_time) == 1
+    just_before = (fire_time.astimezone(UTC) - timedelta(microseconds=1)).astimezone(zone)
+    assert schedule.latest(just_before) is None
+
+
+def test_the_last_months_of_the_calendar_have_their_fire_times() -> None:
+    assert monthly(1)(datetime(9999, 5, 5, tzinfo=UTC)) == datetime(9999, 6, 1, tzinfo=UTC)
+    assert monthly(1).latest(datetime(9999, 12, 5, tzinfo=UTC)) == datetime(9999, 12, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("schedule", [once(LATEST), every(days=1000, anchor=LATEST)], ids=str)
+def test_the_last_instant_of_the_calendar_may_be_a_fire_time(schedule: BuiltInSchedule) -> None:
+    just_before = LATEST - timedelta(microseconds=1)
+
+    assert schedule(just_before) == schedule.latest(LATEST) == LATEST
+    assert schedule.count(just_before, LATEST) == 1
+    assert schedule(LATEST) is None

@@ -13,7 +13,7 @@ _CALENDAR_END = datetime.max.replace(tzinfo=UTC)
 
 EARLIEST = _CALENDAR_START + timedelta(days=2)
 LATEST = _CALENDAR_END - timedelta(days=2)
-"""No schedule fires outside of these two: every offset must fit between them and the calendar's ends."""
+"""A schedule fires later than the first, up to the second: all offsets fit between them and the calendar's ends."""
 
 MOST_COUNTED = 10_000
 """How many fire times `BuiltInSchedule.count` steps through before it gives up."""
@@ -79,11 +79,11 @@ class BuiltInSchedule(ABC):
             InvalidScheduleError: *until* is not an aware datetime.
         """
         end = self._instant(until)
-        if end < EARLIEST:
+        if end <= EARLIEST:
             return None
         zone = self._zone(until)
         found = self._newest_until(end if end < LATEST else LATEST, zone)
-        return None if found is None or found < EARLIEST else found.astimezone(zone)
+        return None if found is None or found <= EARLIEST else found.astimezone(zone)
 
     def count(self, after: datetime, until: datetime) -> int | None:
         """Return how many fire times lie in the half-open `(after, until]`.

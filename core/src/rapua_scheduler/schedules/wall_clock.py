@@ -70,7 +70,8 @@ class WallClockSchedule(ZonedSchedule):
         wall = end.astimezone(zone)
         nominal = self._nominal_until(wall)
         newest = None
-        while nominal is not None and (newest := _fire_time(nominal)) is None:
+        # On the calendar's first date nothing fires, and UTC cannot express all of it.
+        while nominal is not None and nominal.toordinal() > 1 and (newest := _fire_time(nominal)) is None:
             nominal = self._nominal_until(nominal - RESOLUTION)
         nominal = self._nominal_after(wall)
         while nominal is not None:
