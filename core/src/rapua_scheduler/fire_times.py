@@ -261,7 +261,7 @@ def _jumped(
         if first is None or first > end:
             continue
         kept, last_before = _newest(schedule, first, end, zone, keep)
-        earlier = None if last_before is None else schedule.count(first.astimezone(zone), last_before.astimezone(zone))
+        earlier = None if last_before is None else schedule.count(first.astimezone(zone), last_before)
         stretches.append(
             Stretch(
                 first,
@@ -273,7 +273,7 @@ def _jumped(
             )
         )
         first = first_after(schedule, kept[-1].at, zone)
-    return Survey(tuple(stretches), first if first is None or first > now else first_after(schedule, now, zone))
+    return Survey(tuple(stretches), first)
 
 
 def _newest(
@@ -287,7 +287,7 @@ def _newest(
             break
         newest.append(FireTime(at, schedule.fire_key(at.astimezone(zone))))
         end = at - _TICK
-    if not newest:  # cannot be: the caller has seen it
+    if not newest:  # the schedule has no such fire time any more
         newest = [FireTime(first, schedule.fire_key(first.astimezone(zone)))]
     last_before = newest.pop().at if len(newest) > keep else None
     return tuple(reversed(newest)), last_before
@@ -374,9 +374,9 @@ def part_until(fingerprint: str, gap: Gap, until: datetime, *, zone: tzinfo) -> 
     schedule = from_fingerprint(fingerprint)
     first = gap.first.astimezone(zone)
     if schedule is not None and gap.count is not None:
-        further = schedule.count(first, gap.last.astimezone(zone))
+        further = schedule.count(first, gap.last)
         if further == gap.count - 1 and is_fire_time(schedule, gap.last, zone):
             newest = _in_utc(schedule.latest(until.astimezone(zone)))
             if newest is not None and newest >= gap.first:
-                return evolve(gap, last=newest, count=_one_more(schedule.count(first, newest.astimezone(zone))))
+                return evolve(gap, last=newest, count=_one_more(schedule.count(first, newest)))
     return evolve(gap, last=until, count=None)

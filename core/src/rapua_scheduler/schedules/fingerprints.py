@@ -32,10 +32,10 @@ def from_fingerprint(text: str) -> BuiltInSchedule | None:
 
 def _schedule(text: str) -> BuiltInSchedule | None:
     if text.startswith("once "):
-        return once(text.removeprefix("once ").replace("Z", "+00:00"))
+        return once(text.removeprefix("once "))
     if match := _EVERY.fullmatch(text):
         interval = timedelta(seconds=int(match["seconds"]), microseconds=int((match["fraction"] or "0").ljust(6, "0")))
-        anchor = once(match["anchor"].replace("Z", "+00:00")).at
+        anchor = once(match["anchor"]).at
         return every(interval, anchor=anchor)
     rule, _, zone = text.partition("|")
     tz = zone or None
