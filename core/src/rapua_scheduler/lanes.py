@@ -159,9 +159,9 @@ class Lanes:
         if job_key in paused:
             entries = [entry for entry in entries if entry.ignores_pauses]
             waiting = [entry for entry in waiting if entry.ignores_pauses]
-        if not active:
-            entries += waiting[:1]
-        elif waiting and waiting[0].registered.job.overlap is Overlap.ALLOW:
+        if not active:  # nor does any wait between two attempts
+            return waiting[:1]
+        if waiting and waiting[0].registered.job.overlap is Overlap.ALLOW:
             past = [entry for entry in waiting if entry.run.trigger in _NOT_ITS_OWN]
             if not any(entry.run.trigger in _NOT_ITS_OWN for entry in active):
                 entries += past[:1]  # one after another, but beside the others
