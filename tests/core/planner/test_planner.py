@@ -66,6 +66,10 @@ def told(gaps: tuple[Gap, ...]) -> list[tuple[datetime, datetime, int | None, Ga
     return [(gap.first, gap.last, gap.count, gap.reason) for gap in gaps]
 
 
+def why(gaps: tuple[Gap, ...]) -> set[tuple[GapReason, str]]:
+    return {(gap.reason, gap.detail) for gap in gaps}
+
+
 # -- catch-up
 
 
@@ -90,6 +94,7 @@ def test_latest_runs_the_newest_and_supersedes_the_rest() -> None:
 
     assert [(run.fire_time, run.trigger) for run in decision.runs] == [(START + 5 * HOUR, Trigger.CATCH_UP)]
     assert told(decision.gaps) == [(START, START + 4 * HOUR, 5, GapReason.SUPERSEDED)]
+    assert why(decision.gaps) == {(GapReason.SUPERSEDED, "")}
 
 
 def test_latest_runs_one_that_is_on_time_and_supersedes_what_it_is_late_for() -> None:
@@ -108,7 +113,7 @@ def test_none_makes_up_nothing() -> None:
 
     assert decision.runs == ()
     assert sum(gap.count or 0 for gap in decision.gaps) == 6
-    assert {gap.reason for gap in decision.gaps} == {GapReason.MISSED}
+    assert why(decision.gaps) == {(GapReason.MISSED, "")}
 
 
 def test_all_runs_every_one_oldest_first_and_one_after_another() -> None:
@@ -130,6 +135,7 @@ def test_all_runs_the_newest_hundred() -> None:
     assert len(decision.runs) == MOST_CAUGHT_UP
     assert decision.runs[0].fire_time == START + 50 * HOUR
     assert told(decision.gaps) == [(START, START + 49 * HOUR, 50, GapReason.MISSED)]
+    assert why(decision.gaps) == {(GapReason.MISSED, "only 100 are made up")}
 
 
 @pytest.mark.parametrize("held", [None, 30, 70])
@@ -173,7 +179,7 @@ def test_what_is_too_late_is_not_made_up_by_all() -> None:
     decision = decided(found, now, catch_up=catch_up).decision
 
     assert [run.fire_time for run in decision.runs] == [START + hour * HOUR for hour in (3, 4, 5)]
-    assert {gap.detail for gap in decision.gaps} == {"more than 2:30:00 late"}
+    assert why(decision.gaps) == {(GapReason.MISSED, "more than 2:30:00 late")}
 
 
 def test_a_stretch_too_long_to_look_at_is_recorded_as_such() -> None:
@@ -183,7 +189,18 @@ def test_a_stretch_too_long_to_look_at_is_recorded_as_such() -> None:
     decision = decided(found, now).decision
 
     assert decision.mark == now
-    assert told(decision.gaps)[-1][1:] == (now, None, GapReason.MISSED)
+    first = found.stretches[-1].first
+    assert decision.gaps[-1] == Gap("job", first, now, None, GapReason.MISSED, "too many to count")
+
+
+def test_what_comes_after_a_stretch_too_long_to_look_at_is_decided_on() -> None:
+    unknown = Stretch(START, (), None, None, until=START + HOUR)
+    newest = FireTime(START + 2 * HOUR, "b")
+
+    decision = decided(Survey((unknown, Stretch(newest.at, (newest,))), None), newest.at).decision
+
+    assert [run.fire_key for run in decision.runs] == ["b"]
+    assert told(decision.gaps) == [(START, START + HOUR, None, GapReason.MISSED)]
 
 
 # -- windows
@@ -215,7 +232,7 @@ def test_fire_times_of_a_pause_or_an_absence_are_recorded_and_not_made_up(
 
     assert decision.runs == ()
     assert sum(gap.count or 0 for gap in decision.gaps) == 6
-    assert {(gap.reason, gap.detail) for gap in decision.gaps} == {(reason, detail)}
+    assert why(decision.gaps) == {(reason, detail)}
 
 
 def test_what_was_missed_before_a_pause_is_made_up() -> None:
@@ -286,24 +303,25 @@ def surveys(draw: st.DrawFn) -> tuple[Survey, datetime, CatchUp, list[datetime]]
     catch_up = draw(
         st.sampled_from([CatchUp.none(), CatchUp.latest(), CatchUp.all(), CatchUp.latest("2h"), CatchUp.all("30h")])
     )
-    hours = draw(st.integers(1, 130))
-    now = START + (hours - 1) * HOUR + draw(st.timedeltas(timedelta(0), timedelta(minutes=59)))
+    period = draw(st.sampled_from([HOUR, timedelta(seconds=20)]))
+    number = draw(st.integers(1, 130))
+    now = START + (number - 1) * period + draw(st.just(timedelta(0)) | st.timedeltas(timedelta(0), period * 0.99))
     windows = [
         window(
             draw(st.sampled_from(WindowKind)),
-            START + draw(st.integers(-5, 130)) * HOUR,
-            None if draw(st.booleans()) else START + draw(st.integers(0, 200)) * HOUR,
+            START + draw(st.integers(-5, 130)) * period,
+            None if draw(st.booleans()) else START + draw(st.integers(0, 200)) * period,
         )
         for _ in range(draw(st.integers(0, 3)))
     ]
-    expected = [START + hour * HOUR for hour in range(hours)]
+    expected = [START + position * period for position in range(number)]
     claimed = sorted(draw(st.sets(st.sampled_from(expected), max_size=8)))
     circumstances = Circumstances(tuple(windows), tuple(claimed))
-    found = survey(every(hours=1), START, now, UTC, keep=kept_by(catch_up), circumstances=circumstances)
+    found = survey(every(period), START, now, UTC, keep=kept_by(catch_up), circumstances=circumstances)
     return found, now, catch_up, expected
 
 
-standings = st.builds(
+standings = st.just(IDLE) | st.builds(
     Standing,
     active=st.sampled_from([(), ("a1",), ("a1", "a2")]),
     waiting=st.sampled_from([(), ("w1",), tuple(f"w{number}" for number in range(MOST_WAITING))]),
@@ -343,16 +361,44 @@ def test_nothing_starts_beside_what_it_must_not(
     assert not (started and standing.is_group_busy)
     if overlap is not Overlap.ALLOW or standing.is_catching_up:
         assert not (started and (standing.active or standing.waiting))
-        assert len(started) <= 1
+    if standing.active or standing.waiting:
+        assert all(run.trigger is Trigger.SCHEDULE for run in started)
+    assert len(started) <= 1
 
 
-def test_the_usual_case_is_decided_as_the_long_way_would() -> None:
-    found = survey(daily(tz="UTC"), START, START, UTC)
+@pytest.mark.parametrize("catch_up", [CatchUp.none(), CatchUp.latest(), CatchUp.all()], ids=lambda one: one.mode)
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("held", [0, 1, 2, 3, 4])
+def test_the_usual_case_is_decided_as_the_long_way_would(catch_up: CatchUp, number: int, held: int) -> None:
+    apart = timedelta(seconds=10)
+    now = START + (number - 1) * apart
+    circumstances = met(window(WindowKind.HELD, START - HOUR, START + held * apart))
+    found = survey(every(apart), START, now, UTC, keep=kept_by(catch_up), circumstances=circumstances)
 
-    short = decided(found, START).decision
-    long = decided(found, START, standing=Standing()).decision
+    short = decided(found, now, catch_up=catch_up)
+    long = decided(found, now, catch_up=catch_up, standing=Standing())
 
     assert short == long
+
+
+@pytest.mark.parametrize("overlap", Overlap)
+@pytest.mark.parametrize(
+    ("standing", "status"),
+    [
+        (IDLE, RUNNING),
+        (Standing(active=("r0",)), QUEUED),
+        (Standing(waiting=("w1",)), QUEUED),
+        (Standing(is_group_busy=True), QUEUED),
+    ],
+)
+def test_what_is_made_up_starts_beside_nothing_whatever_the_overlap(
+    overlap: Overlap, standing: Standing, status: RunStatus
+) -> None:
+    found, now = hourly(1, late=2 * MINUTE)
+
+    decision = decided(found, now, overlap=overlap, standing=standing).decision
+
+    assert [(run.trigger, run.status) for run in decision.runs] == [(Trigger.CATCH_UP, status)]
 
 
 # -- overlap
@@ -392,6 +438,19 @@ def test_a_queue_has_an_end(is_catching_up: bool, most: int) -> None:
 
     assert full == Place(None, f"{most} runs were waiting already")
     assert roomy == Place(QUEUED)
+
+
+def test_what_is_made_up_counts_among_those_that_wait() -> None:
+    found, now = hourly(50, late=MINUTE, catch_up=CatchUp.all())
+    waiting = tuple(f"w{number}" for number in range(MOST_WAITING + MOST_CAUGHT_UP - 49))
+
+    full = decided(found, now, catch_up=CatchUp.all(), standing=Standing(waiting=waiting)).decision
+    roomy = decided(found, now, catch_up=CatchUp.all(), standing=Standing(waiting=waiting[1:])).decision
+
+    assert why(full.gaps) == {(GapReason.SKIPPED, "200 runs were waiting already")}
+    assert len(full.runs) == 49
+    assert len(roomy.runs) == 50
+    assert roomy.gaps == ()
 
 
 def test_a_skipped_fire_time_names_the_run_it_was_skipped_for() -> None:
@@ -461,6 +520,16 @@ def test_keys_have_lags_of_their_own() -> None:
     assert len({lag_of(f"job-{number}", HOUR, None) for number in range(100)}) > 90
 
 
+def test_lags_and_waits_reach_over_the_whole_of_what_they_may() -> None:
+    lags = [lag_of(f"job-{number}", HOUR, None) for number in range(100)]
+    waits = list(attempts(Retry(attempts=100, delay="1h", cap="1h")))
+
+    assert min(lags) < 0.1 * HOUR
+    assert max(lags) > 0.9 * HOUR
+    assert min(waits) < 1.01 * HOUR
+    assert max(waits) > 1.09 * HOUR
+
+
 def test_a_lone_stretch_of_unknown_fire_times_starts_nothing() -> None:
     found = Survey((Stretch(START, (), None, None, until=START + HOUR),), None)
 
@@ -494,4 +563,4 @@ def test_a_decision_in_pieces_decides_the_same_one_fire_time_after_another() -> 
     assert [piece.mark for piece in pieces] == [START, START + MINUTE, START + HOUR, whole.mark]
     assert tuple(run for piece in pieces for run in piece.runs) == whole.runs
     assert tuple(gap for piece in pieces for gap in piece.gaps) == whole.gaps
-    assert pieces[-1].next_fire_time == whole.next_fire_time
+    assert {(piece.job_key, piece.next_fire_time) for piece in pieces} == {("job", START + 2 * HOUR)}
