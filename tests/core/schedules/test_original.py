@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rapua_scheduler.schedules import next_daily, next_first_of_month
+from rapua_scheduler.schedules import daily, every, instant_key, next_daily, next_first_of_month, once
 from rapua_scheduler.schedules.original import SYSTEM_ZONE
 
 
@@ -30,6 +30,7 @@ def test_without_an_argument_the_next_midnight_of_the_system_is_meant() -> None:
     after = datetime.now(UTC)
 
     assert fire_time is not None
+    assert fire_time.tzinfo is SYSTEM_ZONE
     assert fire_time.astimezone(UTC) in {
         expected.astimezone(UTC)
         for expected in (next_daily(before.astimezone(SYSTEM_ZONE)), next_daily(after.astimezone(SYSTEM_ZONE)))
@@ -61,6 +62,17 @@ def test_the_systems_zone_has_all_the_rules_of_the_zone_it_is_set_to(system_zone
         assert ours.replace(tzinfo=None) == theirs.replace(tzinfo=None)
         assert (ours.fold, ours.utcoffset(), ours.tzname()) == (theirs.fold, theirs.utcoffset(), theirs.tzname())
         assert ours.astimezone(UTC) == instant
+
+
+@pytest.mark.usefixtures("system_zone")
+def test_with_an_argument_the_systems_zone_does_not_matter() -> None:
+    instant = datetime(2026, 11, 1, 4, tzinfo=UTC)
+    in_tokyo = instant.astimezone(ZoneInfo("Asia/Tokyo"))
+
+    assert instant_key(in_tokyo) == every(hours=1).fire_key(in_tokyo) == "2026-11-01T04:00:00Z"
+    assert once(in_tokyo).at.tzinfo is every(hours=1, anchor=in_tokyo).anchor.tzinfo is UTC
+    assert daily("13:00").fire_key(in_tokyo) == daily("13:00", tz="Asia/Tokyo").fire_key(instant) == "2026-11-01T13:00"
+    assert daily("13:00")(in_tokyo) == daily("13:00", tz="Asia/Tokyo")(instant) == instant + timedelta(days=1)
 
 
 def test_with_an_argument_the_machines_clock_does_not_matter() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from rapua_scheduler.schedules import (
     next_daily,
     next_first_of_month,
     once,
+    parse_schedule,
     weekly,
 )
 
@@ -50,6 +52,17 @@ IN_WORDS: list[tuple[BuiltInSchedule, str, str]] = [
         "every 86400s from 2026-01-01T09:00:00Z",
     ),
     (once("2026-11-01T17:00+13:00"), "once at 2026-11-01T04:00:00Z", "once 2026-11-01T04:00:00Z"),
+    (
+        weekly("sat", tz="Asia/Tokyo"),
+        "every Saturday at 00:00 (Asia/Tokyo)",
+        "weekly sat@00:00|Asia/Tokyo",
+    ),
+    (
+        monthly(28, tz="Asia/Tokyo"),
+        "on the 28th of every month at 00:00 (Asia/Tokyo)",
+        "monthly 28@00:00|Asia/Tokyo",
+    ),
+    (monthly(29), "on the 29th, or the last day, of every month at 00:00", "monthly 29@00:00"),
     (cron("*/5 9-17 * * mon-fri"), 'cron "*/5 9-17 * * mon-fri"', "cron */5 9-17 * * mon-fri"),
     (cron("@daily", tz="Asia/Tokyo"), 'cron "0 0 * * *" (Asia/Tokyo)', "cron 0 0 * * *|Asia/Tokyo"),
 ]
@@ -63,12 +76,23 @@ def test_a_schedule_is_told_in_words_and_has_a_fingerprint(
     assert schedule.fingerprint == fingerprint
 
 
+def test_every_day_of_a_month_is_told_as_people_say_it() -> None:
+    told = [str(monthly(day)).split()[2].removesuffix(",") for day in range(1, 32)]
+
+    assert told == [
+        *("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th", "10th"),
+        *("11th", "12th", "13th", "14th", "15th", "16th", "17th", "18th", "19th", "20th"),
+        *("21st", "22nd", "23rd", "24th", "25th", "26th", "27th", "28th", "29th", "30th", "31st"),
+    ]
+
+
 def test_schedules_are_equal_exactly_if_their_rule_and_zone_are() -> None:
     assert daily("03:00") == daily(time(3))
     assert hash(daily("03:00")) == hash(daily(time(3)))
     assert next_daily == daily()
     assert next_first_of_month == monthly()
     assert len({schedule for schedule, _, _ in IN_WORDS}) == len(IN_WORDS)
+    assert len({hash(schedule) for schedule, _, _ in IN_WORDS}) == len(IN_WORDS)
     assert daily("03:00") != daily("03:00", tz="Pacific/Auckland")
     assert daily("03:00") != "daily@03:00"
 
@@ -173,6 +197,87 @@ def test_a_day_that_no_week_has_is_refused(day: str) -> None:
 def test_a_week_without_days_is_refused() -> None:
     with pytest.raises(InvalidScheduleError, match="name the days"):
         weekly()
+
+
+ZONE = 'tz must be the name of a time zone, such as "Pacific/Auckland", not'
+TIME = 'at must be a time of day such as "23:59", in whole seconds and without a zone, not'
+INSTANT = 'must be an aware datetime, or text with an offset such as "2026-11-01T17:00+13:00"'
+FIVE = "a cron expression has five: minute, hour, day of month, month, day of week (for seconds, see every)"
+NICKNAMES = "@annually, @daily, @hourly, @midnight, @monthly, @weekly, @yearly"
+HOUR = "datetime.timedelta(seconds=3600)"
+
+
+@pytest.mark.parametrize(
+    ("refuse", "expression", "problem"),
+    [
+        (lambda: daily("24:00"), "daily(at='24:00')", f"{TIME} '24:00'"),
+        (lambda: weekly("mon", "thu", at="12"), "weekly('mon', 'thu', at='12')", f"{TIME} '12'"),
+        (lambda: monthly(1, "12"), "monthly(day=1, at='12')", f"{TIME} '12'"),
+        (lambda: weekly(), "weekly()", 'name the days, such as weekly("mon", "thu")'),
+        (
+            lambda: weekly("mon", "funday", at="12:00"),
+            "weekly('mon', 'funday', at='12:00')",
+            "'funday' is not a day; write mon, tue, wed, thu, fri, sat or sun",
+        ),
+        (
+            lambda: monthly(32, "12:00"),
+            "monthly(day=32, at='12:00')",
+            "day must be a whole number from 1 to 31, not 32; 31 is the last day of every month",
+        ),
+        (
+            lambda: daily(tz="Mars/Olympus"),
+            "daily(at='00:00')",
+            "no time zone is called 'Mars/Olympus'; write it like \"Pacific/Auckland\"",
+        ),
+        (lambda: weekly("mon", tz=12), "weekly('mon', at='00:00')", f"{ZONE} 12"),  # type: ignore[arg-type]
+        (lambda: monthly(tz=UTC), "monthly(day=1, at='00:00')", f"{ZONE} datetime.timezone.utc"),  # type: ignore[arg-type]
+        (lambda: cron("@daily", tz=12), "@daily", f"{ZONE} 12"),  # type: ignore[arg-type]
+        (lambda: cron(5), "5", "a cron expression is text"),  # type: ignore[arg-type]
+        (lambda: cron("@Reboot"), "@Reboot", f"is not a time; the nicknames are {NICKNAMES}"),
+        (lambda: cron("0 0 * *"), "0 0 * *", f"has 4 fields; {FIVE}"),
+        (
+            lambda: cron("0 0 * 13 *"),
+            "0 0 * 13 *",
+            "month '13' is wrong; it takes 1 to 12, or jan to dec, and ranges that go upwards",
+        ),
+        (lambda: cron("0 0 30 2 *"), "0 0 30 2 *", "never fires: no date matches its days and months together"),
+        (
+            lambda: every(timedelta(hours=1), hours=-2, days=-0.5),
+            f"every({HOUR}, days=-0.5, hours=-2)",
+            "the interval must be at least a millisecond",
+        ),
+        (lambda: every(), "every()", "the interval must be at least a millisecond"),
+        (lambda: every(6), "every(6)", "takes a timedelta, or keywords such as hours=6"),  # type: ignore[arg-type]
+        (
+            lambda: every(hours=float("nan")),
+            "every(hours=nan)",
+            "is not a duration: cannot convert float NaN to integer",
+        ),
+        (
+            lambda: every(timedelta(hours=1), anchor=datetime(2026, 1, 1)),
+            f"every({HOUR})",
+            "anchor must be an aware datetime, not datetime.datetime(2026, 1, 1, 0, 0)",
+        ),
+        (lambda: once("now"), "once('now')", "is not an instant: Invalid isoformat string: 'now'"),
+        (lambda: once("2026-11-01"), "once('2026-11-01')", INSTANT),
+        (lambda: once(5), "once(5)", INSTANT),  # type: ignore[arg-type]
+        (lambda: parse_schedule(5), "5", 'write it as text, such as "0 3 * * *" or "every 6h"'),  # type: ignore[arg-type]
+        (lambda: parse_schedule("every h"), "every h", 'write "every" and a duration, such as "every 1h30m"'),
+        (lambda: parse_schedule(" every 99999999999w"), " every 99999999999w", "is longer than the calendar"),
+        (
+            lambda: daily()(datetime(2026, 1, 1)),
+            "every day at 00:00",
+            "asked about datetime.datetime(2026, 1, 1, 0, 0); pass an aware datetime",
+        ),
+    ],
+)
+def test_a_refusal_shows_what_was_written_and_says_what_to_write(
+    refuse: Callable[[], object], expression: str, problem: str
+) -> None:
+    with pytest.raises(InvalidScheduleError) as caught:
+        refuse()
+
+    assert (caught.value.expression, caught.value.problem) == (expression, problem)
 
 
 def test_a_fixed_offset_is_a_zone_as_well() -> None:
