@@ -18,6 +18,7 @@ from rapua_scheduler.simulation import Downtime, Simulated, simulate
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import Store
 from rapua_scheduler.store.sqlite import SqliteStore
+from rapua_scheduler.testing import VirtualScheduler
 from tests.core.control.worlds import DAY, HOUR, MINUTE, nothing
 
 AUCKLAND = ZoneInfo("Pacific/Auckland")
@@ -182,3 +183,18 @@ def test_a_downtime_may_reach_beyond_both_ends(minutes: int) -> None:
     )
 
     assert found.runs[-1].fire_time == FIRST + 2 * HOUR
+
+
+steps = st.lists(st.timedeltas(timedelta(microseconds=1), timedelta(days=3)), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(steps, st.timedeltas(timedelta(milliseconds=7), timedelta(hours=5)))
+def test_exactly_as_much_time_passes_as_was_asked_for(steps: list[timedelta], takes: timedelta) -> None:
+    scheduler = VirtualScheduler(start=FIRST, timezone=AUCKLAND, takes=lambda _: takes)
+    scheduler.add_job("Often", nothing, every(minutes=47), overlap="queue_all")
+
+    for step in steps:
+        before = scheduler.clock.now()
+        scheduler.advance(step)
+        assert scheduler.clock.now() - before == step

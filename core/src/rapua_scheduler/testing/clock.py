@@ -15,7 +15,7 @@ class ManualClock:
     def __init__(self, start: datetime = _START) -> None:
         self._lock = threading.Lock()
         self._now = start.astimezone(UTC)
-        self._monotonic = 0.0
+        self._passed = timedelta(0)
 
     def now(self) -> datetime:
         """Return the wall time that the test set, in UTC."""
@@ -23,7 +23,12 @@ class ManualClock:
 
     def monotonic(self) -> float:
         """Return the seconds that the test let pass."""
-        return self._monotonic
+        return self._passed.total_seconds()
+
+    @property
+    def passed(self) -> timedelta:
+        """How much time the test let pass: what `monotonic` says, without its rounding."""
+        return self._passed
 
     def advance(self, duration: timedelta) -> None:
         """Let *duration* pass, on both scales.
@@ -35,7 +40,7 @@ class ManualClock:
             raise ValueError("time does not run backwards; use step() for a clock that is set back")
         with self._lock:
             self._now += duration
-            self._monotonic += duration.total_seconds()
+            self._passed += duration
 
     def step(self, distance: timedelta) -> None:
         """Set the wall time forward or back by *distance*; no time passes."""

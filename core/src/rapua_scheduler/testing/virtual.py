@@ -116,10 +116,10 @@ class VirtualScheduler:
 
     def advance(self, duration: timedelta) -> None:
         """Let *duration* pass; every job runs at its fire times, before the clock goes on."""
-        end = self.clock.monotonic() + duration.total_seconds()
+        end = self.clock.passed + duration
         wait = self._settle()
-        while (left := end - self.clock.monotonic()) > 0:
-            self.clock.advance(max(timedelta(seconds=min(wait, left)), timedelta(microseconds=1)))
+        while (left := end - self.clock.passed) > timedelta(0):
+            self.clock.advance(min(max(timedelta(seconds=min(wait, _A_DAY)), timedelta.resolution), left))
             wait = self._settle()
 
     def heed(self) -> None:
