@@ -186,6 +186,7 @@ def assert_fires(
             assert newest is None or seconds_of(newest) <= first
         if moment in edges:
             assert schedule.count(ask(first), ask(moment)) == position
+            assert schedule.count(ask(moment), ask(last)) == len(fire_times) - position
             shortly_after = (instant(moment) + timedelta(microseconds=1)).astimezone(asked_in or zone)
             assert schedule(shortly_after) == following
             assert schedule.latest(shortly_after) == newest

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import timeit
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rapua_scheduler.schedules import BuiltInSchedule, cron, every, monthly, next_daily, once, weekly
 
-from .oracle import DAY, Rule, Stretch, assert_fires, seconds_of, stretches
+from .oracle import DAY, Rule, Stretch, assert_fires, instant, seconds_of, stretches
 from .rules import rules
 
 ZONE_NAMES = sorted(available_timezones())
 FEW_DAYS = 4 * DAY
+EVERY_MINUTE = f"{','.join(map(str, range(60)))} {','.join(map(str, range(24)))} * * *"
+"""Fixed times, each of which fires once."""
 
 zones = st.sampled_from(ZONE_NAMES).map(ZoneInfo)
 years = st.one_of(st.integers(1970, 2037), st.integers(1840, 2100))
@@ -70,7 +75,9 @@ schedules: st.SearchStrategy[BuiltInSchedule] = st.one_of(
     rules().map(lambda rule: rule.schedule),
     st.builds(lambda interval, anchor: every(interval, anchor=anchor), intervals, anchors),
     anchors.map(once),
-    st.sampled_from([next_daily, weekly("mon", "thu"), monthly(31), cron("0 0 29 2 *"), cron("* * 29 2 *")]),
+    st.sampled_from(
+        [next_daily, weekly("mon", "thu"), monthly(31), cron(EVERY_MINUTE), cron("0 0 29 2 *"), cron("* * 29 2 *")]
+    ),
 )
 instants = st.datetimes(datetime(1, 1, 4), datetime(9999, 12, 27), timezones=st.just(UTC))
 
@@ -112,6 +119,66 @@ def test_stepping_forwards_and_looking_back_agree(schedule: BuiltInSchedule, zon
         if position:
             just_before = in_utc[position] - timedelta(microseconds=1)
             assert schedule.latest(just_before.astimezone(zone)) == stepped[position - 1]
+
+
+moments_around = st.tuples(
+    st.one_of(st.integers(-2 * DAY, 2 * DAY), st.integers(-7200, 7200)), st.sampled_from([0, 0, 1, 999_999])
+)
+"""Seconds from the middle of a window, and microseconds after that."""
+
+
+@settings(slow_draws, max_examples=1000)
+@given(windows(), rules(), moments_around, moments_around)
+def test_a_count_is_what_an_enumeration_has(
+    window: tuple[ZoneInfo, list[Stretch]], rule: Rule, begin: tuple[int, int], end: tuple[int, int]
+) -> None:
+    zone, cut = window
+    middle = instant((cut[0].start + cut[-1].end) // 2)
+    after, until = (middle + timedelta(seconds=seconds, microseconds=rest) for seconds, rest in sorted([begin, end]))
+
+    expected = [fire_time for fire_time in rule.fire_times(cut) if after < instant(fire_time) <= until]
+    assert rule.schedule.count(after.astimezone(zone), until.astimezone(zone)) == len(expected)
+
+
+dense = st.sampled_from([cron("* * * * *"), cron("*/7 8-17 * * mon-fri"), cron(EVERY_MINUTE), cron("0-30 * L * *")])
+of_three_centuries = st.datetimes(datetime(1850, 1, 1), datetime(2150, 1, 1), timezones=st.just(UTC))
+
+
+@settings(slow_draws, max_examples=100)
+@given(dense | schedules, zones, st.lists(of_three_centuries, min_size=2, max_size=4))
+def test_the_counts_of_parts_add_up_to_that_of_the_whole(
+    schedule: BuiltInSchedule, zone: ZoneInfo, moments: list[datetime]
+) -> None:
+    cuts = [moment.astimezone(zone) for moment in sorted(moments)]
+
+    parts = [schedule.count(earlier, later) for earlier, later in pairwise(cuts)]
+
+    assert schedule.count(cuts[0], cuts[-1]) == sum(parts)
+
+
+@settings(slow_draws, max_examples=100)
+@given(dense, zones, of_three_centuries, st.integers(1, 3000))
+def test_a_count_is_how_often_a_dense_schedule_can_be_stepped(
+    schedule: BuiltInSchedule, zone: ZoneInfo, after: datetime, number: int
+) -> None:
+    start = last = after.astimezone(zone)
+    for _ in range(number):
+        following = schedule(last)
+        assert following is not None
+        last = following
+
+    assert schedule.count(start, last) == number
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "Africa/Casablanca"])
+@pytest.mark.parametrize("schedule", [cron("* * * * *"), cron(EVERY_MINUTE), next_daily], ids=str)
+def test_a_century_is_counted_at_once(schedule: BuiltInSchedule, zone: str) -> None:
+    start, end = (datetime(year, 1, 1, tzinfo=ZoneInfo(zone)) for year in (1970, 2070))
+
+    seconds = min(timeit.repeat(lambda: schedule.count(start, end), number=1, repeat=5))
+
+    assert schedule.count(start, end) > 36_500
+    assert seconds < 0.25  # measured: 0.03 s
 
 
 @slow_draws

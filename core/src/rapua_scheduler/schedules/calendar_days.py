@@ -37,6 +37,9 @@ class Daily(WallClockSchedule):
         nominal = datetime.combine(wall, self.at, wall.tzinfo)
         return nominal if nominal <= wall else _moved(nominal, -1)
 
+    def _count_nominals(self, first: datetime, last: datetime) -> int:
+        return _days_before(last, self.at) - _days_before(first, self.at)
+
     @property
     def fingerprint(self) -> str:
         """Text that is the same exactly as long as the schedule is: `daily@03:00`."""
@@ -69,6 +72,10 @@ class Weekly(WallClockSchedule):
         if today in self.days and nominal <= wall:
             return nominal
         return _moved(nominal, -min((today - day - 1) % 7 for day in self.days) - 1)
+
+    def _count_nominals(self, first: datetime, last: datetime) -> int:
+        low, high = _days_before(first, self.at), _days_before(last, self.at)  # the first of all days is a Monday
+        return sum((high - day + 6) // 7 - (low - day + 6) // 7 for day in self.days)
 
     @property
     def fingerprint(self) -> str:
@@ -107,6 +114,14 @@ class Monthly(WallClockSchedule):
             return nominal
         years, month = divmod(wall.month - 2, 12)
         return self._nominal_in(wall.year + years, month + 1, wall.tzinfo)
+
+    def _count_nominals(self, first: datetime, last: datetime) -> int:
+        return self._months_before(last) - self._months_before(first)
+
+    def _months_before(self, wall: datetime) -> int:
+        """Return how many nominal times there are before *wall*, from the start of the calendar."""
+        nominal = self._nominal_in(wall.year, wall.month, wall.tzinfo)
+        return wall.year * 12 + wall.month + (nominal is not None and nominal < wall)
 
     def _nominal_in(self, year: int, month: int, zone: tzinfo | None) -> datetime | None:
         if not MINYEAR <= year <= MAXYEAR:
@@ -197,6 +212,11 @@ def _moved(nominal: datetime, days: int) -> datetime | None:
         return nominal + timedelta(days)
     except OverflowError:
         return None
+
+
+def _days_before(wall: datetime, at: time) -> int:
+    """Return on how many days of the calendar *at* comes before *wall*."""
+    return wall.toordinal() - 1 + (at < wall.time())
 
 
 def _written(at: time) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from calendar import monthrange
 from collections.abc import Iterator
 from datetime import date, datetime, tzinfo
@@ -16,7 +16,7 @@ from cronsim import CronSim, CronSimError
 from rapua_scheduler.errors import InvalidScheduleError
 from rapua_scheduler.schedules.base import EARLIEST, LATEST
 from rapua_scheduler.schedules.wall_clock import RESOLUTION, WallClockSchedule, ZonedSchedule
-from rapua_scheduler.schedules.zones import find_zone, first_offset_change, last_offset_change
+from rapua_scheduler.schedules.zones import find_zone, first_offset_change, last_offset_change, spans_of_one_offset
 
 _NICKNAMES = {
     "@annually": "0 0 1 1 *",
@@ -55,6 +55,7 @@ class CronFields:
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
     dates: CronSim
+    _days: dict[tuple[int, int, int], tuple[int, ...]] = field(factory=dict, init=False, repr=False)
 
     def after(self, wall: datetime) -> datetime | None:
         """Return the first match strictly later than *wall*; None at the calendar's end."""
@@ -91,6 +92,40 @@ class CronFields:
             if day is None:
                 return None
         return datetime(day.year, day.month, day.day, self.hours[-1], self.minutes[-1], tzinfo=wall.tzinfo)
+
+    def count(self, first: datetime, last: datetime) -> int:
+        """Return how many matches lie in `[first, last)`, which are wall times without their zone."""
+        whole_days = self._count_dates(first, last) * len(self.hours) * len(self.minutes)
+        return whole_days + self._count_earlier_that_day(last) - self._count_earlier_that_day(first)
+
+    def _count_dates(self, first: datetime, last: datetime) -> int:
+        """Return how many matching dates there are from that of *first* to the one before that of *last*."""
+        number = bisect_left(self._days_of(last.year, last.month), last.day)
+        number -= bisect_left(self._days_of(first.year, first.month), first.day)
+        for month in range(first.year * 12 + first.month - 1, last.year * 12 + last.month - 1):
+            number += len(self._days_of(month // 12, month % 12 + 1))
+        return number
+
+    def _count_earlier_that_day(self, wall: datetime) -> int:
+        if wall.day not in self._days_of(wall.year, wall.month):
+            return 0
+        number = bisect_left(self.hours, wall.hour) * len(self.minutes)
+        if wall.hour in self.hours:
+            is_within = wall.second or wall.microsecond
+            number += (bisect_right if is_within else bisect_left)(self.minutes, wall.minute)
+        return number
+
+    def _days_of(self, year: int, month: int) -> tuple[int, ...]:
+        """Return the matching days of a month, ascending: all that counts is its length and its first weekday."""
+        if month not in self.dates.months:
+            return ()
+        first_weekday, length = monthrange(year, month)
+        found = self._days.get((month, first_weekday, length))
+        if found is None:
+            days = range(1, length + 1)
+            found = tuple(day for day in days if self.dates.match_day(date(year, month, day)))
+            self._days[month, first_weekday, length] = found
+        return found
 
     def _date_from(self, ordinal: int) -> date | None:
         last = min(ordinal + _LONGEST_PAUSE, _LAST_DATE)
@@ -148,6 +183,9 @@ class FixedTimeCron(_Cron, WallClockSchedule):
     def _nominal_until(self, wall: datetime) -> datetime | None:
         return self.fields.until(wall)
 
+    def _count_nominals(self, first: datetime, last: datetime) -> int:
+        return self.fields.count(first, last)
+
 
 @frozen(eq=False)
 class PatternCron(_Cron):
@@ -181,6 +219,13 @@ class PatternCron(_Cron):
             end = change - RESOLUTION
             wall = end.astimezone(zone)
         return None
+
+    def _count_between(self, start: datetime, end: datetime, zone: tzinfo) -> int:
+        parts = spans_of_one_offset(zone, start + RESOLUTION, end + RESOLUTION)
+        return sum(
+            self.fields.count(since.replace(tzinfo=None) + offset, until.replace(tzinfo=None) + offset)
+            for since, until, offset in parts
+        )
 
 
 def cron(expression: str, tz: str | ZoneInfo | None = None) -> FixedTimeCron | PatternCron:

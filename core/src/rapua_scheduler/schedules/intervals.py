@@ -49,9 +49,8 @@ class Every(BuiltInSchedule):
         except OverflowError:
             return None
 
-    def _count_between(self, start: datetime, end: datetime, zone: tzinfo) -> int | None:
-        number = (end - self.anchor) // self.interval - (start - self.anchor) // self.interval
-        return max(0, number)
+    def _count_between(self, start: datetime, end: datetime, zone: tzinfo) -> int:
+        return (end - self.anchor) // self.interval - (start - self.anchor) // self.interval
 
     @property
     def fingerprint(self) -> str:

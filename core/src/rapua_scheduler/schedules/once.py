@@ -26,6 +26,9 @@ class Once(BuiltInSchedule):
     def _newest_until(self, end: datetime, zone: tzinfo) -> datetime | None:
         return self.at if self.at <= end else None
 
+    def _count_between(self, start: datetime, end: datetime, zone: tzinfo) -> int:
+        return int(start < self.at <= end)
+
     @property
     def fingerprint(self) -> str:
         """Text that is the same exactly as long as the schedule is: `once 2026-11-01T04:00:00Z`."""

@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 from attrs import field, frozen
 
 from rapua_scheduler.schedules.base import BuiltInSchedule
-from rapua_scheduler.schedules.zones import SECOND, only_offset_change
+from rapua_scheduler.schedules.zones import SECOND, only_offset_change, spans_of_one_offset
 
 DAY = timedelta(days=1)
 RESOLUTION = timedelta.resolution
 _MIDNIGHT = time()
+_LONGEST_FOLD = DAY  # where the date line was moved
 
 
 @frozen(eq=False)
@@ -55,6 +56,10 @@ class WallClockSchedule(ZonedSchedule):
     def _nominal_until(self, wall: datetime) -> datetime | None:
         """Return the newest nominal time at or before *wall*; None at the calendar's start."""
 
+    @abstractmethod
+    def _count_nominals(self, first: datetime, last: datetime) -> int:
+        """Return how many nominal times lie in `[first, last)`, which are wall times without their zone."""
+
     def _first_after(self, start: datetime, zone: tzinfo) -> datetime | None:
         # A nominal time that the clock has shown, or jumped over, has fired: look at later ones. When
         # the clock was put back, these may have fired as well: compare instants.
@@ -83,6 +88,39 @@ class WallClockSchedule(ZonedSchedule):
             nominal = self._nominal_after(nominal)
         return newest
 
+    def _count_between(self, start: datetime, end: datetime, zone: tzinfo) -> int:
+        first, last = start + RESOLUTION, end + RESOLUTION  # as `[first, last)`
+        number = 0
+        before = None
+        for since, until, offset in spans_of_one_offset(zone, first - _LONGEST_FOLD, last):
+            if until > first:
+                wall = _wall(max(since, first), offset)
+                if before is not None:
+                    shown = _wall(since, before)  # the clock has shown, or jumped over, all before this
+                    if since >= first and shown < wall and self._count_gap(shown, wall):
+                        number += 1
+                        wall += RESOLUTION  # what is nominal where the gap ends fires with the gap
+                    wall = max(wall, shown)
+                number += self._count_nominals(wall, max(wall, _wall(until, offset)))
+            before = offset
+        return number
+
+    def _count_gap(self, start: datetime, end: datetime) -> int:
+        """Return how many nominal times fire together where a gap of the wall clock ends.
+
+        Args:
+            start: The first time that the clock does not show.
+            end: What it shows instead; counts as well.
+        """
+        first_midnight, last_midnight = datetime.combine(start, _MIDNIGHT), datetime.combine(end, _MIDNIGHT)
+        if first_midnight < start:
+            first_midnight += DAY
+        if first_midnight >= last_midnight:
+            return self._count_nominals(start, end + RESOLUTION)
+        # a date that does not exist at all has no nominal times
+        before, after = (start, first_midnight), (last_midnight, end + RESOLUTION)
+        return self._count_nominals(*before) + self._count_nominals(*after)
+
     def fire_key(self, fire_time: datetime) -> str:
         """Return the nominal wall time that fires at *fire_time*, such as `2026-11-01T00:00`.
 
@@ -103,6 +141,11 @@ class WallClockSchedule(ZonedSchedule):
                     return _written(nominal)
                 nominal = self._nominal_after(nominal)
         return _written(wall)
+
+
+def _wall(instant: datetime, offset: timedelta) -> datetime:
+    """Return what the clock shows at *instant*, without its zone."""
+    return instant.replace(tzinfo=None) + offset
 
 
 def _fire_time(nominal: datetime) -> datetime | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from rapua_scheduler.errors import InvalidScheduleError
 
 SECOND = timedelta(seconds=1)
+_NONE = timedelta(0)
 
 # Two changes of one zone are nowhere closer than 95 hours (Africa/Freetown, September 1939), so
 # that steps of this length see each of them. Source: tz database 2025b and 2026f.
@@ -59,6 +61,23 @@ def last_offset_change(zone: tzinfo, start: datetime, end: datetime) -> datetime
     return None
 
 
+def spans_of_one_offset(zone: tzinfo, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:
+    """Cut `[start, end)` where *zone* changes its offset.
+
+    Args:
+        zone: The zone.
+        start: The first instant, in UTC.
+        end: The first instant that is too late, in UTC.
+
+    Yields:
+        Start, end and offset of each part, half-open as well, oldest first.
+    """
+    while start < end:
+        change = first_offset_change(zone, start, end) or end
+        yield start, change, _offset(zone, start)
+        start = change
+
+
 def only_offset_change(zone: tzinfo, start: datetime, end: datetime) -> datetime:
     """Return the instant in `(start, end]` at which *zone* changes its offset, once; all in UTC."""
     start = start.replace(microsecond=0)  # offsets change at whole seconds
@@ -70,5 +89,5 @@ def only_offset_change(zone: tzinfo, start: datetime, end: datetime) -> datetime
     return start + SECOND * bisect_left(range((end - start) // SECOND), True, key=has_changed)
 
 
-def _offset(zone: tzinfo, instant: datetime) -> timedelta | None:
-    return instant.astimezone(zone).utcoffset()
+def _offset(zone: tzinfo, instant: datetime) -> timedelta:
+    return instant.astimezone(zone).utcoffset() or _NONE
