@@ -65,7 +65,7 @@ def test_a_seed_replays_exactly(tmp_path: Path) -> None:
 def test_the_worlds_are_eventful(tmp_path: Path) -> None:
     seen: set[GapReason | Trigger] = set()
     attempts = 0
-    for seed in (4, 5, 10):
+    for seed in (0, 16, 18):
         with lived(seed, tmp_path, years=1) as world:
             seen |= reasons(world)
             runs = world.store.inner.runs()
