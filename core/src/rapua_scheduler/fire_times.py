@@ -261,13 +261,13 @@ def _jumped(
         if first is None or first > end:
             continue
         kept, last_before = _newest(schedule, first, end, zone, keep)
-        earlier = None if last_before is None else schedule.count(first.astimezone(zone), last_before)
+        earlier = 0 if last_before is None else 1 + schedule.count(first.astimezone(zone), last_before)
         stretches.append(
             Stretch(
                 first,
                 kept,
                 last_before,
-                0 if last_before is None else _one_more(earlier),
+                earlier,
                 circumstances.window_at(first),
                 is_claimed=circumstances.is_claimed(first),
             )
@@ -348,10 +348,6 @@ def _in_utc(instant: datetime | None) -> datetime | None:
     return None if instant is None else instant.astimezone(UTC)
 
 
-def _one_more(count: int | None) -> int | None:
-    return None if count is None else count + 1
-
-
 def is_fire_time(next_function: Callable[..., object], instant: datetime, zone: tzinfo) -> bool:
     """Tell whether a built-in schedule fires at *instant* (aware); False for any other next function."""
     if not isinstance(next_function, BuiltInSchedule):
@@ -378,5 +374,5 @@ def part_until(fingerprint: str, gap: Gap, until: datetime, *, zone: tzinfo) -> 
         if further == gap.count - 1 and is_fire_time(schedule, gap.last, zone):
             newest = _in_utc(schedule.latest(until.astimezone(zone)))
             if newest is not None and newest >= gap.first:
-                return evolve(gap, last=newest, count=_one_more(schedule.count(first, newest)))
+                return evolve(gap, last=newest, count=1 + schedule.count(first, newest))
     return evolve(gap, last=until, count=None)

@@ -139,7 +139,7 @@ class Case:
         if not all(is_fire_time(next_function, end, self.zone) for end in (gap.first, gap.last)):
             return False
         further = next_function.count(gap.first.astimezone(self.zone), gap.last.astimezone(self.zone))
-        return gap.count is None or further is None or further == gap.count - 1
+        return gap.count is None or further == gap.count - 1
 
     def around(self, next_function: AskNext | None, at: datetime) -> tuple[datetime | None, datetime | None]:
         """Return the nearest fire times before and after *at*, as far as they are known."""
