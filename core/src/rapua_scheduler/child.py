@@ -25,8 +25,8 @@ import attrs
 
 from rapua_scheduler.clock import Clock, ShiftedClock, SystemClock
 from rapua_scheduler.config import Config, load_config
-from rapua_scheduler.context import Cancellation, JobContext
-from rapua_scheduler.errors import JobCancelled, JobProcessError
+from rapua_scheduler.context import Cancellation, JobContext, is_cancellation
+from rapua_scheduler.errors import JobProcessError
 from rapua_scheduler.executors.forks import leave_if_forked
 from rapua_scheduler.executors.wire import LONGEST_MESSAGE, Limits, Messages, Order, ProtocolError, encode
 from rapua_scheduler.job import call_run, is_async
@@ -193,7 +193,7 @@ def _carry_out(order: Order, clock: Clock, stop: Stop, recorder: Recorder) -> di
         return {"result": plain_result(returned)}
     except BaseException as error:  # whatever the job raises; SystemExit too has ended it early
         leave_if_forked(home, error)
-        if stop.cancellation.is_set and _is_cancellation(error):
+        if stop.cancellation.is_set and is_cancellation(error):
             return {"cancelled": stop.cancellation.reason}
         return {"error": describe_error(error)}
     finally:
@@ -282,10 +282,6 @@ def _clock(order: Order) -> Clock:
     if abs((order.now - clock.now()).total_seconds()) < _SAME_CLOCK:
         return clock
     return ShiftedClock.starting_at(order.now)
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    return isinstance(error, JobCancelled) or type(error).__name__ == "CancelledError"
 
 
 def _flush() -> None:

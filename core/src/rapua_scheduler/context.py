@@ -233,3 +233,9 @@ class JobContext:
     def close(self) -> None:
         """End the context; the host calls this when the attempt has ended."""
         self._closed = True
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Tell whether a job has let through that it was cancelled; asyncio's word for it, too."""
+    # by name, so that hosts without an asynchronous job need not load asyncio
+    return isinstance(error, JobCancelled) or type(error).__name__ == "CancelledError"

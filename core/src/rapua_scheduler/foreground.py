@@ -49,7 +49,11 @@ class ForegroundRun:
         self._word: int | None = None
 
     def request_stop(self) -> None:
-        """Cancel the run; asked again, wait for it no longer. May be called from a signal handler."""
+        """Cancel the run; asked again, wait for it no longer.
+
+        May be called from any thread, but not from a signal handler, which may have interrupted the very lock
+        that this needs: let it start a thread.
+        """
         if self._stop_asked:
             self._runner.cut_grace()
         self._stop_asked = True

@@ -15,8 +15,7 @@ from typing import Any, Protocol
 from attrs import evolve
 
 from rapua_scheduler.clock import Clock
-from rapua_scheduler.context import Cancellation, JobContext
-from rapua_scheduler.errors import JobCancelled
+from rapua_scheduler.context import Cancellation, JobContext, is_cancellation
 from rapua_scheduler.events import Event, RunFinished, RunStarted
 from rapua_scheduler.executors.port import Assignment, Executor
 from rapua_scheduler.job import call_run
@@ -419,7 +418,7 @@ class Runner:
         at = self._clock.now()
         if error is None:
             return Outcome(RunStatus.SUCCEEDED, at, plain_result(returned))
-        if attempt.cancellation.is_set and _is_cancellation(error):
+        if attempt.cancellation.is_set and is_cancellation(error):
             return Outcome(attempt.cancel_status, at, error=attempt.cancellation.reason)
         return Outcome(RunStatus.FAILED, at, error=describe_error(error))
 
@@ -552,8 +551,3 @@ def _set(event: threading.Event) -> None:
     """Set *event*, which is nearly always set already; that takes a lock."""
     if not event.is_set():
         event.set()
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    # asyncio's CancelledError by name, so that hosts without an asynchronous job need not load asyncio
-    return isinstance(error, JobCancelled) or type(error).__name__ == "CancelledError"

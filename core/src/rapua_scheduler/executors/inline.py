@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-
+from rapua_scheduler.executors.calls import called
 from rapua_scheduler.executors.port import Work
 
 
@@ -13,16 +11,8 @@ class InlineExecutor:
 
     def submit(self, work: Work) -> None:
         """Execute *work*."""
-        if not work.begin():
-            return
-        try:
-            returned = work.call()
-            if inspect.iscoroutine(returned):
-                returned = asyncio.run(returned)
-        except BaseException as error:
-            work.end(None, error)
-        else:
-            work.end(returned, None)
+        if work.begin():
+            work.end(*called(work))
 
     def cancel(self, work: Work) -> None:
         """Do nothing: nothing executes between two calls."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
-import inspect
 from collections.abc import Callable
 from datetime import timedelta
 
 from rapua_scheduler.clock import Clock
 from rapua_scheduler.errors import JobCancelled
+from rapua_scheduler.executors.calls import called
 from rapua_scheduler.executors.port import Work
 
 
@@ -32,14 +31,7 @@ class TimedExecutor:
         """Call the job of *work* now, and let it end when its time is over."""
         if not work.begin():
             return
-        returned: object = None
-        error: BaseException | None = None
-        try:
-            returned = work.call()
-            if inspect.iscoroutine(returned):
-                returned = asyncio.run(returned)
-        except BaseException as raised:
-            error = raised
+        returned, error = called(work)
         seconds = self._takes(work).total_seconds()
         if seconds <= 0:
             work.end(returned, error)
