@@ -11,7 +11,7 @@ from rapua_credit_topup import accounts
 from rapua_credit_topup.accounts import Standing, standing
 from rapua_credit_topup.job.tally import Tally, Verdict
 from rapua_credit_topup.ledger.earlier import NOTHING, Credited, EarlierTopUps, Finding
-from rapua_credit_topup.ledger.entries import Entry
+from rapua_credit_topup.ledger.entries import Entry, insert
 
 VERDICTS = {
     Standing.NOT_BELOW: Verdict.NOT_DUE,
@@ -62,7 +62,7 @@ def settle(
     findings = earlier.about(db, entry_ids, holds=settled.survey_holds)
     rows = accounts.read(db, entry_ids)
     settled.tally.verdicts[Verdict.NOT_DUE] += len(entry_ids) - len(rows)  # they are gone
-    credited: list[Entry] = []
+    due: list[Entry] = []
     for user_id, balance, limit in rows:
         found = standing(user_id, balance, limit)
         if found is not Standing.BELOW_LIMIT:
@@ -70,10 +70,15 @@ def settle(
             continue
         entry = Entry(entry_ids[user_id], user_id, limit - balance, limit)
         finding = findings.get(user_id, NOTHING)
-        if finding.credited is Credited.NO and (entry.is_free(db) if dry_run else entry.insert(db, created_at)):
-            credited.append(entry)
+        if finding.credited is Credited.NO:
+            due.append(entry)
         else:
             _explain(db, entry, finding, settled)
+    are_ours = [entry.is_free(db) for entry in due] if dry_run else insert(db, due, created_at)
+    credited = [entry for entry, is_ours in zip(due, are_ours, strict=True) if is_ours]
+    for entry, is_ours in zip(due, are_ours, strict=True):
+        if not is_ours:
+            _explain(db, entry, NOTHING, settled)
     settled.tally.credit(credited)
     if not dry_run:
         accounts.raise_balances(db, [(entry.limit, entry.user_id) for entry in credited])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -33,19 +34,12 @@ class Entry:
     credits: int
     limit: int
 
-    def insert(self, db: sqlite3.Connection, created_at: str) -> bool:
-        """Insert the row, or do nothing if its id is taken; tell which."""
-        return (
-            db.execute(
-                "INSERT INTO credit_adjustments (id, created_at, user_id, credits, reason)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                (self.entry_id, created_at, self.user_id, self.credits, f"{REASON}: topped up to {self.limit}"),
-            ).rowcount
-            == 1
-        )
+    def row(self, created_at: str) -> tuple[object, ...]:
+        """Return it as it is inserted."""
+        return self.entry_id, created_at, self.user_id, self.credits, f"{REASON}: topped up to {self.limit}"
 
     def is_free(self, db: sqlite3.Connection) -> bool:
-        """Tell whether `insert` would insert."""
+        """Tell whether `insert` would insert it."""
         return self._holder(db) is None
 
     def is_held_by_its_own(self, db: sqlite3.Connection) -> bool:
@@ -58,6 +52,27 @@ class Entry:
             "SELECT user_id, reason FROM credit_adjustments WHERE id = ?", (self.entry_id,)
         ).fetchone()
         return row
+
+
+_INSERT = """
+    INSERT INTO credit_adjustments (id, created_at, user_id, credits, reason) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING
+"""
+
+
+def insert(db: sqlite3.Connection, entries: Sequence[Entry], created_at: str) -> list[bool]:
+    """Insert rows, or do nothing where an id is taken; tell of each which, inside the caller's transaction.
+
+    Nearly always none is taken, and then all go in at once, in half the time.
+    """
+    rows = [entry.row(created_at) for entry in entries]
+    db.execute("SAVEPOINT entries")
+    if db.executemany(_INSERT, rows).rowcount == len(rows):
+        db.execute("RELEASE entries")
+        return [True] * len(rows)
+    db.execute("ROLLBACK TO entries")
+    db.execute("RELEASE entries")
+    return [db.execute(_INSERT, row).rowcount == 1 for row in rows]
 
 
 def totals(db: sqlite3.Connection, period: Period) -> tuple[int, int]:
