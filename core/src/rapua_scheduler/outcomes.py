@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Mapping
+from itertools import islice
 
 from rapua_scheduler.errors import JobProcessError
 from rapua_scheduler.redaction import REDACTED, is_secret, redact
+from rapua_scheduler.representation import represent, represent_error
 from rapua_scheduler.run import Scalar
+from rapua_scheduler.tracebacks import short_error
 
 LONGEST_TEXT = 10_000
 """Characters kept of one text in a result, and of the representation of one that is not plain."""
@@ -22,6 +25,7 @@ LONGEST_ERROR = 64 * 1024
 LONGEST_DESCRIPTION = LONGEST_ERROR + 1000
 """Characters kept of an error that another process has described, and cut if it was long."""
 
+_LONGEST_SUMMARIZED = 20_000
 _MOST_FRAMES = 50
 
 
@@ -40,12 +44,12 @@ def plain_result(returned: object) -> Mapping[str, Scalar] | None:
         return returned
     if isinstance(returned, Mapping):
         try:
-            entries = list(returned.items())
-            kept = dict(_entry(_text(key), value) for key, value in entries[:MOST_ENTRIES])
+            kept = dict(_entry(_text(key), value) for key, value in islice(returned.items(), MOST_ENTRIES))
+            number = len(returned)
         except BaseException as error:  # whatever somebody's mapping raises
             return {"result": f"<unreadable mapping: {type(error).__name__}>"}
-        if len(entries) > MOST_ENTRIES:
-            kept["entries_left_out"] = len(entries) - MOST_ENTRIES
+        if number > MOST_ENTRIES:
+            kept["entries_left_out"] = number - MOST_ENTRIES
         return kept
     return {"result": _scalar(returned)}
 
@@ -53,24 +57,27 @@ def plain_result(returned: object) -> Mapping[str, Scalar] | None:
 def describe_error(error: BaseException) -> str:
     """Return type, text and traceback of *error*, without the values of variables or secrets, bounded."""
     if isinstance(error, JobProcessError):
-        return _cut(_storable(error.description), LONGEST_DESCRIPTION)
+        return _cut(error.description, LONGEST_DESCRIPTION)
     try:
+        short = short_error(error)
         report = traceback.TracebackException(
-            type(error), error, error.__traceback__, limit=_MOST_FRAMES, capture_locals=False, compact=True
+            type(short), short, short.__traceback__, limit=_MOST_FRAMES, capture_locals=False, compact=True
         )
         text = "".join(report.format())
     except BaseException as broken:  # its text raised, and not even an Exception
         text = f"{type(error).__name__} (its text cannot be shown: {type(broken).__name__})"
-    return _cut(_storable(text.rstrip("\n")), LONGEST_ERROR)
+    return _cut(text.rstrip("\n"), LONGEST_ERROR)
 
 
 def summarize_error(error: BaseException) -> str:
     """Return type and text of *error*, without secrets, in one bounded line."""
+    is_whole = True
     try:
-        text = " ".join(str(error).split())
+        text, is_whole = represent_error(error, _LONGEST_SUMMARIZED)
+        text = " ".join(text.split())
     except BaseException:
         text = "<its text cannot be shown>"
-    return _cut(_storable(f"{type(error).__name__}: {text}" if text else type(error).__name__), 1000)
+    return _cut(f"{type(error).__name__}: {text}" if text else type(error).__name__, 1000, is_whole=is_whole)
 
 
 def _entry(name: str, value: object) -> tuple[str, Scalar]:
@@ -88,21 +95,29 @@ def _scalar(value: object) -> Scalar:
 
 
 def _text(value: object) -> str:
-    if type(value) is not str:
-        try:
-            value = str(value) if isinstance(value, (str, int, float)) else repr(value)
-        except BaseException as error:
-            value = f"<{type(value).__name__}; its representation raised {type(error).__name__}>"
-    return _cut(_storable(value), LONGEST_TEXT)
+    if type(value) is str:
+        return _cut(value, LONGEST_TEXT)
+    is_whole = True
+    try:
+        if isinstance(value, (str, int, float)):
+            text = str(value)
+        else:
+            text, is_whole = represent(value, 2 * LONGEST_TEXT)
+    except BaseException as error:
+        text = f"<{type(value).__name__}; its representation raised {type(error).__name__}>"
+    return _cut(text, LONGEST_TEXT, is_whole=is_whole)
 
 
 def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
 
 
-def _cut(text: str, longest: int) -> str:
-    safe = redact(text[: 2 * longest])  # first, as a secret that is cut in two is not known any more
-    left_out = len(text) - 2 * longest if len(text) > 2 * longest else 0
+def _cut(text: str, longest: int, *, is_whole: bool = True) -> str:
+    beginning = text[: 2 * longest]  # before anybody looks at the whole, which takes long
+    safe = redact(_storable(beginning))  # first, as a secret that is cut in two is not known any more
+    if not is_whole:
+        return f"{safe[:longest]}… (further characters left out)"
+    left_out = len(text) - len(beginning)
     if len(safe) <= longest and not left_out:
         return safe
     return f"{safe[:longest]}… ({max(0, len(safe) - longest) + left_out} characters left out)"
