@@ -349,6 +349,53 @@ def test_fault_55_what_cannot_be_stored_is_kept_as_its_representation_cut(
     assert world.is_well()
 
 
+LARGE = [[0] * 1000] * 100_000
+
+
+@pytest.mark.parametrize("what", ["returned", "raised", "logged"])
+def test_fault_55_a_large_value_keeps_nobody_waiting(world: World, what: str) -> None:
+    ticks: list[float] = []
+
+    def tick(ctx: JobContext) -> None:
+        ticks.append(time.monotonic())
+
+    def run(ctx: JobContext) -> object:
+        if what == "raised":
+            raise ValueError(LARGE)
+        if what == "logged":
+            ctx.log.warning("Rows %s", LARGE, rows=LARGE)
+            return None
+        return LARGE
+
+    world.add(tick, "tick", plugin="good", next=every(milliseconds=20))
+    wait_until(lambda: len(ticks) > 5, "the other job runs")
+    ended = world.run_once(run)
+    seen = len(ticks)
+    wait_until(lambda: len(ticks) > seen + 5, "the other job has run on")
+
+    assert ended.status is (RunStatus.FAILED if what == "raised" else RunStatus.SUCCEEDED)
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 0.5  # measured: 0.03 s
+
+
+def test_fault_55_control_a_representation_keeps_all_threads_waiting() -> None:
+    turns: list[float] = []
+    is_over = threading.Event()
+
+    def take_turns() -> None:
+        while not is_over.wait(0.005):
+            turns.append(time.monotonic())
+
+    other = threading.Thread(target=take_turns)
+    other.start()
+    is_over.wait(0.05)
+    repr(LARGE[:20_000])
+    is_over.wait(0.05)
+    is_over.set()
+    other.join()
+
+    assert max(later - earlier for earlier, later in pairwise(turns)) > 0.3
+
+
 # -- what does not end
 
 

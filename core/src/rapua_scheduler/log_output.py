@@ -6,13 +6,55 @@ import logging
 import os
 import select
 from collections.abc import Callable
-from typing import TextIO
+from copy import copy
+from typing import Any, TextIO
+
+from rapua_scheduler.representation import shorten
 
 PATIENCE = 0.25
 """Seconds that one line waits at most for room, as in a pipe that is full; the next ones do not wait."""
 
+LONGEST_ARGUMENT = 100_000
+"""Characters kept of what is put in the place of a `%s`."""
+
 _PIECE = 4096
 _PIECE_OF_TERMINAL = 256
+
+
+class _ShortArguments(dict[str, Any]):
+    """Stands for a large mapping of arguments; a line may show one of them, or all."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__()
+        self._arguments = arguments
+
+    def __getitem__(self, name: str) -> object:
+        return shorten(self._arguments[name], LONGEST_ARGUMENT)
+
+    def __len__(self) -> int:
+        return len(self._arguments)
+
+    def __repr__(self) -> str:
+        return str(shorten(self._arguments, LONGEST_ARGUMENT))
+
+
+def short_arguments(arguments: Any) -> Any:
+    """Return the arguments of a log line, a tuple or a mapping, with what is long shortened."""
+    if type(arguments) is tuple:
+        return tuple(shorten(argument, LONGEST_ARGUMENT) for argument in arguments)
+    if type(arguments) is dict and shorten(arguments, LONGEST_ARGUMENT) is not arguments:
+        return _ShortArguments(arguments)
+    return arguments
+
+
+def _short_record(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a record that is written in bounded time; what others are handed stays as it is."""
+    if not record.args and type(record.msg) in {str, dict}:
+        return record
+    short = copy(record)
+    short.args = short_arguments(record.args)
+    short.msg = record.msg if isinstance(record.msg, dict) else shorten(record.msg, LONGEST_ARGUMENT)
+    return short
 
 
 class LogOutput(logging.Handler):
@@ -62,7 +104,7 @@ class LogOutput(logging.Handler):
 
     def _text(self, record: logging.LogRecord) -> str:
         try:
-            return self.format(record)
+            return self.format(_short_record(record))
         except Exception as error:  # what is logged cannot be shown
             return f"a line of {record.name} cannot be shown: {type(error).__name__}"
 

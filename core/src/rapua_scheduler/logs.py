@@ -15,8 +15,9 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from rapua_scheduler.clock import Clock
-from rapua_scheduler.log_output import LogOutput
+from rapua_scheduler.log_output import LogOutput, short_arguments
 from rapua_scheduler.redaction import redact, redact_fields
+from rapua_scheduler.tracebacks import short_error
 
 ROOT = "rapua_scheduler"
 LogFormat = Literal["console", "json"]
@@ -42,16 +43,41 @@ def _as_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return _Line(event)
 
 
+def _shorten_arguments(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    arguments = event.get("positional_args")
+    if arguments:
+        if len(arguments) == 1 and type(arguments[0]) is dict:
+            event["positional_args"] = (short_arguments(arguments[0]),)
+        else:
+            event["positional_args"] = short_arguments(arguments)
+    return event
+
+
+def _shorten_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Let what is shown of an exception be bounded: its text is made all at once, and anybody's."""
+    found = event.get("exc_info")
+    if isinstance(found, tuple):
+        found = found[1] if len(found) == 3 else None
+    elif found and not isinstance(found, BaseException):
+        found = sys.exc_info()[1]
+    if isinstance(found, BaseException):
+        short = short_error(found)
+        if short is not found:
+            event["exc_info"] = (type(short), short, short.__traceback__)
+    return event
+
+
 _TO_HANDLERS: list[Any] = [
     structlog.stdlib.add_logger_name,
     redact_fields,
     _as_line,
     structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
 ]
+_FORMATTING: list[Any] = [_shorten_arguments, structlog.stdlib.PositionalArgumentsFormatter()]
 _BEFORE_HANDLERS: list[Any] = [
     structlog.stdlib.filter_by_level,
     structlog.stdlib.add_log_level,
-    structlog.stdlib.PositionalArgumentsFormatter(),
+    *_FORMATTING,
     *_TO_HANDLERS,
 ]
 
@@ -72,7 +98,7 @@ def get_logger(name: str = ROOT, *, tee: Callable[[Mapping[str, Any]], None] | N
     if tee is not None:
         processors = [
             structlog.stdlib.add_log_level,
-            structlog.stdlib.PositionalArgumentsFormatter(),
+            *_FORMATTING,
             _handing_to(tee),
             structlog.stdlib.filter_by_level,
             *_TO_HANDLERS,
@@ -154,6 +180,7 @@ def configure_logging(
     shared: list[Any] = [
         timestamps or structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        _shorten_exception,
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
     ]
     renderers: list[Any]

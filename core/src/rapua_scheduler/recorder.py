@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from rapua_scheduler.clock import Clock
 from rapua_scheduler.logs import get_logger
 from rapua_scheduler.outcomes import summarize_error
 from rapua_scheduler.redaction import redact
+from rapua_scheduler.representation import represent, shorten
 from rapua_scheduler.run import LogLine, Scalar
 
 MOST_PENDING = 500
@@ -31,8 +33,34 @@ _KEPT_LEVELS = {"info", "warning", "error", "critical"}
 _NO_FIELDS = {"event", "level", "exc_info", "stack_info", "stacklevel", "exception"}
 _MOST_FIELDS = 50
 _LARGEST = 2**63 - 1
+_MOST_SORTED = 1000
 
-_shorten = reprlib.Repr()
+
+class _Shorten(reprlib.Repr):
+    """As `reprlib`, which sorts what has no order, and makes the whole text of what it does not know."""
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        return super().repr_dict(x if len(x) <= _MOST_SORTED else dict(islice(x.items(), _MOST_SORTED)), level)
+
+    def repr_set(self, x: set[Any], level: int) -> str:
+        return super().repr_set(x if len(x) <= _MOST_SORTED else set(islice(x, _MOST_SORTED)), level)
+
+    def repr_frozenset(self, x: frozenset[Any], level: int) -> str:
+        return super().repr_frozenset(x if len(x) <= _MOST_SORTED else frozenset(islice(x, _MOST_SORTED)), level)
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        try:
+            text, is_whole = represent(x, LONGEST_LINE)
+        except Exception:
+            return f"<{type(x).__name__} instance at {id(x):#x}>"
+        if is_whole and len(text) <= self.maxother:
+            return text
+        beginning = self.maxother // 2 - 1
+        end = self.maxother - beginning - len(self.fillvalue) if is_whole else 0
+        return f"{text[:beginning]}{self.fillvalue}{text[len(text) - end :]}"
+
+
+_shorten = _Shorten()
 _shorten.maxstring = _shorten.maxother = _shorten.maxlong = 500
 _shorten.maxlist = _shorten.maxtuple = _shorten.maxset = _shorten.maxfrozenset = _shorten.maxdict = 20
 
@@ -202,7 +230,7 @@ def _plain(value: object) -> Scalar:
     if isinstance(value, Collection) and not isinstance(value, str):
         return _shown(value)
     try:
-        return redact(str(value)[: 2 * LONGEST_LINE])[:LONGEST_LINE]
+        return redact(str(shorten(value, 2 * LONGEST_LINE))[: 2 * LONGEST_LINE])[:LONGEST_LINE]
     except BaseException:  # whatever somebody's representation raises
         return _shown(value)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
+
+from rapua_scheduler.representation import represent, shorten
 
 REDACTED = "***"
 """What stands in the place of a secret."""
@@ -51,8 +54,12 @@ _REPLACEMENT = (
 )
 
 _PLAIN = {int, float, bool, type(None)}
-_DEEPEST = 6
+_DEEPEST = 20
+_MOST_ITEMS = 10_000
+_MOST_CHARACTERS = 100_000
 _LONGEST_NAME = 100
+_LONGEST_SECRET = 10_000
+_LONGEST_KEY = 1000
 
 
 def redact(text: str) -> str:
@@ -84,33 +91,73 @@ def _secrecy(name: str) -> tuple[bool, bool]:
 
 
 def redact_fields(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Redact the fields of a log line in place; a processor for structlog."""
+    """Redact the fields of a log line in place, and cut what is long; a processor for structlog."""
     for name, value in event.items():
         if type(value) is str:
-            event[name] = redact(value) if name == "event" or not is_secret(name, value) else REDACTED
+            event[name] = _cut(value) if name == "event" or not is_secret(name, value) else REDACTED
         elif type(value) not in _PLAIN:
-            event[name] = REDACTED if is_secret(name, value) else _redacted(value, 0)
+            event[name] = REDACTED if is_secret(name, value) else _Copy().of(value, 0)
         elif is_secret(name, value):
             event[name] = REDACTED
     return event
 
 
-def _redacted(value: Any, depth: int) -> Any:
-    kind = type(value)
-    if kind is str:
-        return redact(value)
-    if kind in _PLAIN or depth > _DEEPEST:
-        return value
-    if kind is dict:
-        return {
-            key: REDACTED if isinstance(key, str) and is_secret(key, item) else _redacted(item, depth + 1)
-            for key, item in value.items()
-        }
-    if kind in {list, tuple}:
-        return [_redacted(item, depth + 1) for item in value]
-    try:
-        text = repr(value)
-        safe = redact(text)
-    except BaseException:  # whatever somebody's representation raises
-        return value
-    return value if safe == text else safe
+def _cut(text: str, longest: int = _MOST_CHARACTERS) -> str:
+    if len(text) <= longest:
+        return redact(text)
+    # secrets first: one that is cut in two is not known any more
+    return f"{redact(text[: longest + _LONGEST_SECRET])[:longest]}… ({len(text) - longest} characters left out)"
+
+
+class _Copy:
+    """A copy of one field, without secrets, and with no more than can be written at once."""
+
+    def __init__(self) -> None:
+        self._items = _MOST_ITEMS
+        self._characters = _MOST_CHARACTERS
+
+    def of(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if self._characters <= 0:
+            return "…"
+        if kind is str:
+            room = self._characters
+            self._characters -= len(value)
+            return _cut(value, room)
+        if kind is dict and depth <= _DEEPEST:
+            copy: dict[Any, Any] = {
+                self._key(key): self._item(key, item, depth) for key, item in self._first(value.items())
+            }
+            if len(copy) < len(value):
+                copy["…"] = f"{len(value) - len(copy)} left out"
+            return copy
+        if kind in {list, tuple} and depth <= _DEEPEST:
+            items = [self.of(item, depth + 1) for item in self._first(value)]
+            return items if len(items) == len(value) else [*items, f"… ({len(value) - len(items)} left out)"]
+        return self._shown(value)
+
+    def _first(self, items: Iterable[Any]) -> list[Any]:
+        """Return as many items as there is room for, and take that room."""
+        taken = list(islice(items, self._items))
+        self._items -= len(taken)
+        return taken
+
+    def _key(self, key: Any) -> Any:
+        return _cut(key, _LONGEST_KEY) if type(key) is str else shorten(key, _LONGEST_KEY)
+
+    def _item(self, key: Any, item: Any, depth: int) -> Any:
+        return REDACTED if isinstance(key, str) and is_secret(key, item) else self.of(item, depth + 1)
+
+    def _shown(self, value: Any) -> Any:
+        """Return the value, or its representation if that shows a secret, or is long."""
+        try:
+            text, is_whole = represent(value, self._characters)
+            self._characters -= len(text)
+            safe = redact(text)
+        except BaseException:  # whatever somebody's representation raises
+            return value
+        if not is_whole:
+            return f"{safe}…"
+        return value if safe == text else safe

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import timeit
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -258,3 +260,35 @@ def test_an_attempt_that_says_nothing_costs_next_to_nothing() -> None:
     seconds = min(timeit.repeat(lambda: Recorder(clock, 1).drain(is_last=True), number=1000, repeat=5)) / 1000
 
     assert seconds < 10e-6  # measured: 0.4 µs
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [[0] * 1000] * 100_000,
+        lambda: b"x" * 500_000_000,
+        lambda: dict.fromkeys(range(5_000_000)),
+        lambda: {"rows": UserText("x" * 200_000_000)},
+        lambda: ValueError([[0] * 1000] * 100_000),
+    ],
+    ids=["nested", "bytes", "keys", "text", "error"],
+)
+@pytest.mark.timeout(20)
+def test_a_large_value_is_recorded_at_once(make: Callable[[], object], caplog: pytest.LogCaptureFixture) -> None:
+    heard = recorder()
+    value = make()
+
+    with caplog.at_level(logging.INFO, "rapua_scheduler"):
+        began = time.monotonic()
+        heard.logger(NAME).info("Large", value=value, exc_info=value if isinstance(value, BaseException) else None)
+        heard.logger(NAME).info("Large %s", value)
+        took = time.monotonic() - began
+    longest = max(len(str(record.msg)) for record in caplog.records)
+    del value  # what a failed test shows of it would take minutes
+
+    assert max(map(len, texts(heard))) <= LONGEST_LINE
+    assert longest < 250_000
+    assert took < 1  # measured: 0.05 s
+
+
+class UserText(str): ...

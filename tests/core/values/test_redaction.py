@@ -185,3 +185,32 @@ NESTED = st.recursive(
 @given(st.dictionaries(TEXTS, NESTED))
 def test_no_field_can_make_it_raise(event: dict[str, Any]) -> None:
     assert redact_fields(None, "info", event) is event
+
+
+@given(st.dictionaries(TEXTS, NESTED))
+def test_a_field_is_changed_for_its_secrets_only(event: dict[str, Any]) -> None:
+    before = repr(event)
+
+    redact_fields(None, "info", event)
+
+    if redact(before) == before and not any(is_secret(name, value) for name, value in event.items()):
+        assert repr(event) == before
+
+
+def test_a_large_field_is_cut_and_says_how_much_is_left_out() -> None:
+    event: dict[str, Any] = {
+        "event": "x" * 10_000_000,
+        "rows": [[0] * 1000] * 100_000,
+        "entries": dict.fromkeys(range(1_000_000)),
+        "texts": ["y" * 10_000] * 100_000,
+        "blob": {"of": b"z" * 100_000_000},
+        "url": "x" * 99_990 + "postgres://me:hunter2@db" + "x" * 100,
+    }
+
+    redact_fields(None, "info", event)
+
+    assert event["event"].endswith("… (9900000 characters left out)")
+    assert event["rows"][-1] == "… (90000 left out)"
+    assert event["entries"]["…"] == "990000 left out"
+    assert "hunter2" not in event["url"]
+    assert all(len(str(value)) < 250_000 for value in event.values())
