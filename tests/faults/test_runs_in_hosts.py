@@ -12,14 +12,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
+from rapua_scheduler.cli.ending import PATIENCE
 from rapua_scheduler.run import RunStatus, Trigger
 from tests.faults.hosts import HEALTHY, FaultyHosts
-from tests.system.hosts import wait_until
+from tests.system.hosts import Hosts, wait_until
 
 pytestmark = pytest.mark.slow  # real hosts, most of whose time is waiting
 
@@ -296,6 +298,72 @@ def test_fault_44_a_thread_that_a_job_leaves_behind_does_not_keep_the_host(after
     assert aftermath.step("leave_a_thread") == [RunStatus.SUCCEEDED]
     assert aftermath.exit_code == 0
     assert aftermath.seconds < 3.0 + 1.0
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the processes whose command line names that folder, as those of a host and its forks do."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has gone
+            if str(folder).encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
+LEAVERS = {
+    "a pool of threads": "concurrent.futures.ThreadPoolExecutor().submit(time.sleep, 600)",
+    "a pool of processes": "concurrent.futures.ProcessPoolExecutor(1).submit(time.sleep, 600)",
+    "a process": "multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,)).start()",
+    "an exit handler": "atexit.register(time.sleep, 600)",
+}
+
+
+@pytest.mark.parametrize("left", LEAVERS.values(), ids=LEAVERS)
+def test_fault_44_nor_does_anything_else_that_python_waits_for(tmp_path: Path, left: str) -> None:
+    source = f"""
+        import atexit, concurrent.futures, multiprocessing, time
+        from rapua_scheduler import Job, every, hookimpl
+
+        def leave(ctx):
+            {left}
+
+        @hookimpl
+        def register_jobs():
+            return [Job(name="Leave", run=leave, next=every(seconds=1))]
+    """
+    hosts = FaultyHosts(tmp_path, {"leaver": source})
+    with hosts.start() as host:
+        host.wait_for("Job completed successfully")
+        began = time.monotonic()
+        assert host.stop() == 0
+        seconds = time.monotonic() - began
+
+    assert hosts.said("Scheduler stopped")
+    assert hosts.lines[-1]["event"].startswith("Ending despite what a plugin left behind")
+    assert seconds < PATIENCE + 4.0
+    wait_until(lambda: not processes_of(tmp_path), "no process is left")
+
+
+def test_fault_44_nor_does_it_change_what_a_command_exits_with(tmp_path: Path) -> None:
+    source = """
+        import atexit, time
+        from rapua_scheduler import Job, every, hookimpl
+
+        def fail(ctx):
+            atexit.register(time.sleep, 600)
+            raise ValueError
+
+        @hookimpl
+        def register_jobs():
+            return [Job(name="Fail", run=fail, next=every(hours=1))]
+    """
+    hosts = Hosts(tmp_path, plugin=source)
+
+    done = hosts.command("exec", "fail", "--json")
+
+    assert done.returncode == 1
+    assert '"failed"' in done.stdout
+    assert "Ending despite what a plugin left behind" in done.stderr
 
 
 def test_fault_44_control_python_waits_for_it() -> None:

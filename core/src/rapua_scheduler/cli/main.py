@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rapua_scheduler.cli.ending import end_in_time
 from rapua_scheduler.cli.streams import let_go_of_output, take_streams
 from rapua_scheduler.errors import (
     AnotherHostError,
@@ -103,32 +104,45 @@ def group(ctx: click.Context, config: Path | None, site: Path | None, *, safe_mo
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line, and exit with its code."""
+    """Run the command line, and exit with its code.
+
+    Args:
+        arguments: What to do in somebody else's process; by default this is the program, which ends
+            whatever plugins leave behind.
+    """
     take_streams()
     interrupt_on_ctrl_c()
+    code = _execute(arguments)
+    if arguments is None:
+        end_in_time(code)
+    sys.exit(code)
+
+
+def _execute(arguments: list[str] | None) -> int:
+    """Do what the command line says, and return the exit code."""
     try:
         result: Any = group.main(args=arguments, prog_name="rapua-scheduler", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("aborted", err=True)
-        sys.exit(EXIT_FAILED)
+        return EXIT_FAILED
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except RapuaSchedulerError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(exit_code(error))
+        return exit_code(error)
     except KeyboardInterrupt:
         click.echo("aborted", err=True)
-        sys.exit(EXIT_FAILED)
+        return EXIT_FAILED
     except BrokenPipeError:  # whoever read the output has gone; there is nothing more to say
         let_go_of_output()
-        sys.exit(EXIT_FAILED)
+        return EXIT_FAILED
     except OSError as error:
         let_go_of_output()
         click.echo(f"error: {error}", err=True)
-        sys.exit(EXIT_FAILED)
-    sys.exit(result if isinstance(result, int) else 0)
+        return EXIT_FAILED
+    return result if isinstance(result, int) else 0
 
 
 def exit_code(error: RapuaSchedulerError) -> int:
