@@ -71,6 +71,9 @@ VANDAL = """
     def leave_a_variable():
         os.environ["LEFT_BEHIND"] = "hunter2"
 
+    def switch_seldom():
+        sys.setswitchinterval(30)
+
     def replace_handlers():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -98,7 +101,7 @@ VANDAL = """
 
     STEPS = [
         interrupt_itself, leave, leave_a_thread, fork, fork_and_go_on, move, tell_where, close_output, open_files,
-        mask, speak, leave_a_variable, replace_handlers, replace_handlers_in_c, settle_in, silence,
+        mask, speak, leave_a_variable, switch_seldom, replace_handlers, replace_handlers_in_c, settle_in, silence,
     ]
 
     def vandalize(ctx):
@@ -409,9 +412,66 @@ def test_fault_52_what_jobs_change_of_the_process_is_told_and_changed_back(after
     assert wheres == [{"step": "tell_where", "returned": str(aftermath.hosts.folder)}]
     assert aftermath.changed("umask")
     assert aftermath.changed("locale")
+    assert aftermath.changed("switch interval of threads")
     (environment,) = aftermath.hosts.said("Environment changed by a job")
     assert environment["names"] == ["LEFT_BEHIND"]
     assert "hunter2" not in str(aftermath.hosts.lines)
+
+
+def test_fault_52_variables_that_a_job_takes_from_the_others_are_put_back(tmp_path: Path) -> None:
+    source = """
+        import os
+        from rapua_scheduler import Job, every, hookimpl
+
+        cleared = []
+
+        def clear(ctx):
+            if not cleared:
+                cleared.append(True)
+                os.environ.clear()
+                os.environ["ADDED"] = "hunter2"
+            return {"added": os.environ.get("ADDED") is not None}
+
+        @hookimpl
+        def register_jobs():
+            return [Job(name="Clear", run=clear, next=every(seconds=1))]
+    """
+    hosts = FaultyHosts(tmp_path, {"healthy": HEALTHY, "clearing": source})
+    with hosts.start() as host:
+        wait_until(lambda: bool(hosts.said("Process changed by a job", what="environment")), "it is put back")
+        before = len(hosts.breaths())
+        wait_until(lambda: len(hosts.breaths()) > before + 5, "the healthy job runs again")
+        assert host.stop() == 0
+
+    (told,) = hosts.said("Process changed by a job", what="environment")
+    assert "BREATHS" in told["names"]
+    assert "ADDED" not in told["names"]
+    with hosts.reading() as store:
+        assert store.runs(job_key="clear", limit=1)[0].result == {"added": True}
+    assert "hunter2" not in str(hosts.lines)
+
+
+def test_fault_52_a_job_that_closes_the_host_s_descriptors_ends_it_and_is_paused_in_the_end(tmp_path: Path) -> None:
+    source = """
+        import os
+        from rapua_scheduler import Job, every, hookimpl
+
+        def close(ctx):
+            os.closerange(3, 200)
+
+        @hookimpl
+        def register_jobs():
+            return [Job(name="Close", run=close, next=every(seconds=1))]
+    """
+    hosts = FaultyHosts(tmp_path, {"closing": source})
+    for _ in range(3):
+        with hosts.start() as host:
+            assert host.end() == 1
+            assert "a job has closed descriptors that are the host's" in host.log
+    with hosts.start() as host:
+        host.wait_for("Job paused")
+
+    assert len(hosts.said("Unfinished run is run again")) == 2
 
 
 def test_fault_53_signal_handlers_stay_the_host_s(aftermath: Aftermath) -> None:

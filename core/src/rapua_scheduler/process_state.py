@@ -35,6 +35,10 @@ _COUNT_EVERY = 0.1
 _SAY_AGAIN_AFTER = 60.0
 _OUR_DESCRIPTORS = 10  # the copies of the standard streams go above this
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_TORN = (
+    "error: a job has closed descriptors that are the host's, which can do nothing more; start the host again "
+    '(isolation = "process" is for jobs that close what they have not opened)\n'
+)
 _log = get_logger("rapua_scheduler.host")
 
 
@@ -93,6 +97,7 @@ class ProcessState:
         """Take the process as it is for right."""
         self._clock = clock
         self.has_room = True
+        self._is_closed = False
         self._count_at = 0.0
         self._counting = threading.Lock()
         self._say_again_at = 0.0
@@ -106,6 +111,8 @@ class ProcessState:
                 "locale", lambda: locale.setlocale(locale.LC_ALL), lambda home: locale.setlocale(locale.LC_ALL, home)
             ),
             _Aspect("default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
+            _Aspect("switch interval of threads", sys.getswitchinterval, sys.setswitchinterval),
+            _Aspect("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
             *(self._stream_aspect(number, copy) for number, copy in self._streams.items()),
             _python_stream("stdout", 1),
             _python_stream("stderr", 2),
@@ -114,7 +121,8 @@ class ProcessState:
         self._level = logging.getLogger(ROOT).level
         self._disabled = logging.root.manager.disable
         self._signals = {number: signal.getsignal(number) for number in _SIGNALS}
-        self._environment = dict(os.environ)
+        self._environment = self._environment_home = dict(os.environ)
+        self._environment_looks = 0
 
     @staticmethod
     def _stream_aspect(number: int, copy: int) -> _Aspect:
@@ -126,11 +134,13 @@ class ProcessState:
         """Change back what is another now, and let go of what was kept to do so."""
         for aspect in self._aspects:
             aspect.hold(patience=1)
+        self._is_closed = True
         for descriptor in (self._folder, *self._streams.values()):
             os.close(descriptor)
 
     def look_after(self, work: Work) -> None:
         """Look at what a run that has just ended may have left behind; quick, and never raises."""
+        self._end_if_torn()
         if self._clock.monotonic() >= self._count_at:
             self._count_descriptors()
         try:
@@ -145,6 +155,7 @@ class ProcessState:
 
     def look(self) -> None:
         """Look at everything, and change back what has been another for a while."""
+        self._end_if_torn()
         self._hold_logging()  # first, so that the rest is heard
         for aspect in self._aspects:
             aspect.hold()
@@ -181,14 +192,32 @@ class ProcessState:
             if found is not handler:
                 _log.error("Process changed by a job", what=f"handler of {number.name}")
 
+    def _end_if_torn(self) -> None:
+        """End the process if somebody has closed descriptors that are not theirs.
+
+        Then the store is not to be touched any more: the lock that made this the host has gone, and
+        the numbers of its files may be those of others. What runs is lost, and run again by the next host.
+        """
+        with contextlib.suppress(OSError):
+            if _identity(self._folder) == (self._cwd_home.st_dev, self._cwd_home.st_ino):
+                return
+        if not self._is_closed:
+            with contextlib.suppress(OSError):
+                os.write(2, _TORN.encode())  # the log has lost its descriptor as well
+            os._exit(1)
+
     def _look_at_environment(self) -> None:
-        now = dict(os.environ)
+        now, home = dict(os.environ), self._environment_home
         if now != self._environment:
-            names = sorted(
-                name for name in now.keys() | self._environment if now.get(name) != self._environment.get(name)
-            )
-            self._environment = now
-            _log.warning("Environment changed by a job", names=names)  # never the values, which may be secret
+            _log.warning("Environment changed by a job", names=_differing(now, self._environment))
+        self._environment = now
+        changed = {name: value for name, value in home.items() if now.get(name) != value}
+        self._environment_looks = self._environment_looks + 1 if changed else 0
+        if self._environment_looks >= _PATIENCE:
+            self._environment_looks = 0
+            os.environ.update(changed)
+            self._environment = dict(os.environ)
+            _log.error("Process changed by a job", what="environment", names=sorted(changed))
 
     def _count_descriptors(self) -> None:
         with self._counting:
@@ -209,6 +238,11 @@ class ProcessState:
                     most=_most_open(),
                     hint="a job leaves files or connections open; start the host again",
                 )
+
+
+def _differing(some: dict[str, str], others: dict[str, str]) -> list[str]:
+    """Return the names, and never the values, which may be secret."""
+    return sorted(name for name in some.keys() | others.keys() if some.get(name) != others.get(name))
 
 
 def open_descriptors() -> int:
