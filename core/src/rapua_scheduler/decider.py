@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from attrs import evolve, frozen
@@ -56,21 +56,24 @@ class Decider:
         self._announce = announce
         self._new_run_id = new_run_id
 
-    def decide(self, batch: Sequence[tuple[JobState, Survey]], now: datetime) -> Decided:
+    def decide(self, batch: Sequence[tuple[JobState, Survey]], now: datetime, paused: Collection[str] = ()) -> Decided:
         """Decide on jobs, each once, and record it in one transaction.
 
         Args:
             batch: The jobs, each with its fire times that have come.
             now: The current time, in UTC.
+            paused: Keys of the jobs of which nothing starts: what is run of them waits.
         """
-        verdicts = self._verdicts(batch, now)
+        verdicts = self._verdicts(batch, now, paused)
         try:
             accepted = self._store.decide([verdict.decision for _, verdict in verdicts])
         except StoreError as error:
             return Decided((), [state for state, _ in batch], error)
         return Decided(verdicts) if all(accepted) else self._decide_rest(verdicts, accepted)
 
-    def _verdicts(self, batch: Sequence[tuple[JobState, Survey]], now: datetime) -> Sequence[tuple[JobState, Verdict]]:
+    def _verdicts(
+        self, batch: Sequence[tuple[JobState, Survey]], now: datetime, paused: Collection[str]
+    ) -> Sequence[tuple[JobState, Verdict]]:
         taken: set[str] = set()
         verdicts: list[tuple[JobState, Verdict]] = []
         if any(state.job.concurrency_key is not None for state, _ in batch):
@@ -78,8 +81,8 @@ class Decider:
         for state, surveyed in batch:
             job = state.job
             standing = self._dispatcher.standing(state.registered)
-            if job.concurrency_key in taken:
-                standing = evolve(standing, is_group_busy=True)
+            if job.concurrency_key in taken or job.key in paused:
+                standing = evolve(standing, must_wait=True)
             verdict = decide(
                 job.key,
                 surveyed,

@@ -298,10 +298,7 @@ class Engine:
 
     def _may_start(self, now: datetime) -> bool:
         """Heed what operators have said, and tell whether *now* can be trusted and the process has room."""
-        word = self._controls.has_news()
-        if word is not None:
-            self._heed()
-            self._controls.note_heeded(word)
+        self._heed_news()
         trust = self._watch.look(now)
         if trust is Trust.TOO_FAR_AHEAD and not self._controls.is_held:
             reason = self._watch.reason(now)
@@ -314,11 +311,21 @@ class Engine:
         return trust is Trust.FINE and self._has_room()
 
     def _take_over_jobs(self) -> None:
-        """Answer what a former host left of the jobs that have come; what is queued comes after it."""
+        """Answer what a former host left of the jobs that have come; what is queued comes after it.
+
+        It may pause a job that has killed its hosts, which holds for what is due already, too.
+        """
         while self._not_taken_over:
             self._take_over.take_over(self._not_taken_over[0])
             self._not_taken_over.popleft()
         self._dispatcher.take_queued(self._find_job)
+        self._heed_news()
+
+    def _heed_news(self) -> None:
+        word = self._controls.has_news()
+        if word is not None:
+            self._heed()
+            self._controls.note_heeded(word)
 
     def _heed(self) -> None:
         """Do what operators have said since it was last looked; doing it twice changes nothing."""
@@ -373,7 +380,7 @@ class Engine:
         """Decide on jobs, and act on it; False if the store failed."""
         if not batch:
             return True
-        decided = self._decider.decide(batch, now)
+        decided = self._decider.decide(batch, now, self._controls.paused)
         for state in decided.unrecorded:
             self._agenda.schedule(state)
         if decided.error is None:

@@ -58,7 +58,7 @@ class Lanes:
         lane = self._lanes.get(registered.job.key)
         is_group_busy = registered.job.concurrency_key is not None and not self._is_free(registered)
         if lane is None:
-            return Standing(is_group_busy=True) if is_group_busy else IDLE
+            return Standing(must_wait=True) if is_group_busy else IDLE
         active = [entry.run for entry in lane if entry.is_active]
         waiting = [entry.run for entry in _waiting(lane) if entry.run.trigger is not Trigger.BACKFILL]
         return Standing(

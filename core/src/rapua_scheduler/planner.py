@@ -37,14 +37,15 @@ class Standing:
         waiting: Ids of the runs that wait for their turn, oldest first.
         replaceable: Those of the waiting that a newer fire time may take the place of.
         is_catching_up: Whether any of them makes up for a fire time that has passed.
-        is_group_busy: Whether a job that shares its concurrency key has one executing.
+        must_wait: Whether nothing of it may start now: a job that shares its concurrency key has one executing,
+            or it is paused.
     """
 
     active: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     replaceable: tuple[str, ...] = ()
     is_catching_up: bool = False
-    is_group_busy: bool = False
+    must_wait: bool = False
 
 
 IDLE = Standing()
@@ -140,7 +141,7 @@ def decide(
         if answer.trigger is Trigger.SCHEDULE:
             place = place_of(overlap, _after(standing, runs))
         else:
-            is_free = not (standing.active or standing.waiting or standing.is_group_busy or runs)
+            is_free = not (standing.active or standing.waiting or standing.must_wait or runs)
             place = Place(RunStatus.RUNNING if is_free else RunStatus.QUEUED)
         if place.status is None:
             skipped = evolve(answer, fire_time=None, reason=GapReason.SKIPPED, detail=place.why_skipped)
@@ -213,7 +214,7 @@ def place_of(overlap: Overlap, standing: Standing) -> Place:
     if standing.is_catching_up:
         return _queued(standing)
     if not is_under_way or overlap is Overlap.ALLOW:
-        if standing.is_group_busy:
+        if standing.must_wait:
             return _queued(standing)
         return Place(RunStatus.RUNNING)
     if overlap is Overlap.SKIP:

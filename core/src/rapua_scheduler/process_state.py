@@ -207,7 +207,11 @@ class ProcessState:
             os._exit(1)
 
     def _look_at_environment(self) -> None:
-        now, home = dict(os.environ), self._environment_home
+        home = self._environment_home
+        try:
+            now = dict(os.environ)
+        except (KeyError, RuntimeError):  # a job changes it at this very moment: the next look sees
+            return
         if now != self._environment:
             _log.warning("Environment changed by a job", names=_differing(now, self._environment))
         self._environment = now

@@ -83,7 +83,7 @@ class Watched:
                 assert len(active) <= 1
             standing = self.lanes.standing(registered)
             assert set(standing.active) == set(names(active))
-            assert standing.is_group_busy == (registered.job.concurrency_key is not None and "db" in groups)
+            assert standing.must_wait == (registered.job.concurrency_key is not None and "db" in groups)
             assert self.lanes.is_idle(key) == (not mine)
             assert all(self.lanes.find(entry.run.run_id, key) is entry for entry in mine)
             assert self.lanes.find("nobody", key) is None
@@ -208,9 +208,9 @@ def test_jobs_of_one_concurrency_key_have_their_turns_one_at_a_time(lanes: Lanes
     a, b = job("a", concurrency_key="db"), job("b", concurrency_key="db")
     first = lanes.start(b, run(b, "b1"))
 
-    assert lanes.standing(a) == Standing(is_group_busy=True)
+    assert lanes.standing(a) == Standing(must_wait=True)
     lanes.wait(a, run(a, "a1"))
-    assert lanes.standing(a) == Standing((), ("a1",), ("a1",), is_group_busy=True)
+    assert lanes.standing(a) == Standing((), ("a1",), ("a1",), must_wait=True)
     assert lanes.take_ready(0, ()) == []
     lanes.end(first)
 
@@ -260,7 +260,7 @@ def test_what_is_taken_away_leaves_the_concurrency_key_to_whom_it_belongs(lanes:
     executing = lanes.start(b, run(b, "b1"))
     lanes.end(lanes.wait(a, run(a, "a1")))
 
-    assert lanes.standing(c).is_group_busy
+    assert lanes.standing(c).must_wait
     lanes.wait_again(executing, 10.0)
     assert lanes.standing(c) is IDLE
     lanes.end(executing)

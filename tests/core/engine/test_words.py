@@ -176,6 +176,38 @@ def test_a_pause_that_a_clock_ahead_has_told_holds_at_once(site: Site) -> None:
     assert site.gaps("a") == [(GapReason.PAUSED, 4)]
 
 
+def test_nothing_of_a_paused_job_starts_though_its_fire_time_came_before_the_pause(site: Site) -> None:
+    site.job("a", every(hours=1))
+    site.start()
+    site.passes(HOUR)
+    site.stop()
+    site.passes(3 * HOUR)
+    site.store.pause("a", site.clock.now(), "moving house", "ann")
+    site.start()
+    site.passes(MINUTE)
+    assert site.statuses("a") == ["succeeded", "queued"]
+
+    site.store.resume("a", site.clock.now())
+    site.passes(MINUTE)
+
+    assert site.statuses("a") == ["succeeded", "succeeded"]
+
+
+def test_a_job_that_has_killed_three_hosts_kills_no_fourth_by_what_is_due_already(site: Site) -> None:
+    site.job("a", every(minutes=10), takes=2 * HOUR)
+    for _ in range(4):
+        site.start()
+        site.passes(12 * MINUTE)
+        site.crash()
+        site.passes(15 * MINUTE)
+    before = len(site.started)
+    site.start()
+    site.passes(HOUR)
+
+    assert len(site.started) == before
+    assert any(window.until is None for window in site.store.windows())
+
+
 # -- what is cancelled is not run again
 
 

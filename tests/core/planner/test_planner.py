@@ -326,7 +326,7 @@ standings = st.just(IDLE) | st.builds(
     active=st.sampled_from([(), ("a1",), ("a1", "a2")]),
     waiting=st.sampled_from([(), ("w1",), tuple(f"w{number}" for number in range(MOST_WAITING))]),
     is_catching_up=st.booleans(),
-    is_group_busy=st.booleans(),
+    must_wait=st.booleans(),
 )
 
 
@@ -358,7 +358,7 @@ def test_nothing_starts_beside_what_it_must_not(
     decision = decided(found, now, catch_up=catch_up, overlap=overlap, standing=standing).decision
 
     started = [run for run in decision.runs if run.status is RUNNING]
-    assert not (started and standing.is_group_busy)
+    assert not (started and standing.must_wait)
     if overlap is not Overlap.ALLOW or standing.is_catching_up:
         assert not (started and (standing.active or standing.waiting))
     if standing.active or standing.waiting:
@@ -388,7 +388,7 @@ def test_the_usual_case_is_decided_as_the_long_way_would(catch_up: CatchUp, numb
         (IDLE, RUNNING),
         (Standing(active=("r0",)), QUEUED),
         (Standing(waiting=("w1",)), QUEUED),
-        (Standing(is_group_busy=True), QUEUED),
+        (Standing(must_wait=True), QUEUED),
     ],
 )
 def test_what_is_made_up_starts_beside_nothing_whatever_the_overlap(
@@ -420,8 +420,8 @@ WITH_ONE_WAITING = Standing(active=("r0",), waiting=("w1",), replaceable=("w1",)
         (Overlap.CANCEL_PREVIOUS, ACTIVE, Place(QUEUED, cancels=("r0",))),
         (Overlap.CANCEL_PREVIOUS, WITH_ONE_WAITING, Place(QUEUED, cancels=("r0",), replaces=("w1",))),
         (Overlap.ALLOW, ACTIVE, Place(RUNNING)),
-        (Overlap.ALLOW, Standing(active=("r0",), is_group_busy=True), Place(QUEUED)),
-        (Overlap.SKIP, Standing(is_group_busy=True), Place(QUEUED)),
+        (Overlap.ALLOW, Standing(active=("r0",), must_wait=True), Place(QUEUED)),
+        (Overlap.SKIP, Standing(must_wait=True), Place(QUEUED)),
         (Overlap.SKIP, Standing(active=("r0",), is_catching_up=True), Place(QUEUED)),
     ],
 )
