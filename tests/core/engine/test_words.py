@@ -195,16 +195,13 @@ def test_nothing_of_a_paused_job_starts_though_its_fire_time_came_before_the_pau
 
 def test_a_job_that_has_killed_three_hosts_kills_no_fourth_by_what_is_due_already(site: Site) -> None:
     site.job("a", every(minutes=10), takes=2 * HOUR)
-    for _ in range(4):
+    for _ in range(5):
         site.start()
         site.passes(12 * MINUTE)
         site.crash()
         site.passes(15 * MINUTE)
-    before = len(site.started)
-    site.start()
-    site.passes(HOUR)
 
-    assert len(site.started) == before
+    assert len(site.started) == 3
     assert any(window.until is None for window in site.store.windows())
 
 
