@@ -15,7 +15,7 @@ from rapua_scheduler import GapReason, Trigger
 from rapua_scheduler.run import Decision, Start
 from tests.simulation.faulty_store import FaultyStore
 from tests.simulation.verdict import judge, reasons
-from tests.simulation.world import World
+from tests.simulation.world import ChangingWorld, World
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,13 @@ def assert_right(world: World, seed: int) -> None:
 def test_a_year_of_faults_misses_nothing_and_repeats_nothing(seed: int, tmp_path: Path) -> None:
     with lived(seed, tmp_path, years=1) as world:
         assert_right(world, seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_year_of_changing_schedules_misses_nothing_and_repeats_nothing(seed: int, tmp_path: Path) -> None:
+    with lived(seed, tmp_path, years=1, kind=ChangingWorld) as world:
+        assert_right(world, seed)
+        assert len(world.grids) > 3
 
 
 @pytest.mark.slow

@@ -7,7 +7,10 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
+from attrs import evolve
+
 from rapua_scheduler import GapReason
+from rapua_scheduler.store.port import FormerSchedule, StoredJob
 from tests.core.schedules.oracle import instant, seconds_of, stretches
 from tests.simulation.world import GROUP, Effect, Line, World
 
@@ -42,6 +45,20 @@ def expected(world: World, line: Line, after: datetime, until: datetime) -> list
     return [found for found in map(instant, line.rule.fire_times(cut)) if after < found <= until]
 
 
+def _of_all_schedules(world: World, line: Line, stored: StoredJob, until: datetime) -> list[datetime]:
+    """Return the fire times of a job, by each of the schedules that it had in its time."""
+    if line.job.key != "grid":
+        return expected(world, line, stored.first_seen_at, until)
+    found: list[datetime] = []
+    after = stored.first_seen_at
+    for schedule in (*stored.formers, FormerSchedule(stored.fingerprint, until)):
+        end = min(until, schedule.until)
+        if after < end:
+            found += expected(world, evolve(line, grid=world.grids[schedule.fingerprint]), after, end)
+            after = end
+    return found
+
+
 def _accounts(world: World, key: str, line: Line) -> list[str]:
     """Every fire time has one run, or one place in one gap; those ahead of a lowered mark have a run or nothing yet."""
     stored = next((job for job in world.store.inner.jobs() if job.key == key), None)
@@ -49,7 +66,7 @@ def _accounts(world: World, key: str, line: Line) -> list[str]:
         return [] if key in world.absent else [f"{key} is not known"]
     runs = [run for run in world.store.inner.runs(job_key=key) if run.trigger.consumes_fire_time]
     newest = max((run.fire_time for run in runs), default=stored.mark)
-    times = expected(world, line, stored.first_seen_at, max(stored.mark, newest))
+    times = _of_all_schedules(world, line, stored, max(stored.mark, newest))
     problems = []
     answers: dict[datetime, list[str]] = {time: [] for time in times}
     for run in runs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from rapua_scheduler import CatchUp, Job, JobContext, Retry, Run, Trigger, cron, daily, every, monthly, weekly
 from rapua_scheduler.fire_times import part_until
@@ -71,6 +71,7 @@ class World:
     Attributes:
         effects: What the jobs did, kept outside the store.
         cancelled: The runs that somebody has asked to cancel, each with the attempt that it was at.
+        grids: The period of the job `grid`, by the fingerprint of its schedule.
         crashes: When hosts died, on the monotonic scale.
         story: What happened, for a person who looks into a failing seed.
     """
@@ -87,7 +88,9 @@ class World:
         self.crashes: set[float] = set()
         self.story: list[str] = []
         self.cancelled: dict[str, int] = {}
+        self.grids: dict[str, timedelta] = {}
         self.lines = {line.job.key: line for line in self._jobs()}
+        self._note_grid()
         self.absent: set[str] = set()
         self._ids = count(1)
         self._inner = SqliteStore.open(path, create=True, clock=self.clock)
@@ -252,28 +255,30 @@ class World:
             if self.host is None:
                 self.start_host()
             else:
-                self.chance.choice(
-                    [
-                        self._goes_down,
-                        self._goes_down,
-                        self._will_die,
-                        self._will_die,
-                        self._clock_is_set,
-                        self._clock_is_set,
-                        self._disk_fails,
-                        self._pauses,
-                        self._resumes,
-                        self._plugin_goes_or_comes,
-                        self._is_away_for_long,
-                        self._clock_was_ahead,
-                        self._asks_by_hand,
-                        self._cancels,
-                    ]
-                )()
+                self.chance.choice(self.events())()
         self.store.failures_due, self.store.crash_in = 0, None
         if self.host is None:
             self.start_host()
         self.passes(3 * DAY)
+
+    def events(self) -> list[Callable[[], None]]:
+        """Return what may happen, as often as it is more likely than the rest."""
+        return [
+            self._goes_down,
+            self._goes_down,
+            self._will_die,
+            self._will_die,
+            self._clock_is_set,
+            self._clock_is_set,
+            self._disk_fails,
+            self._pauses,
+            self._resumes,
+            self._plugin_goes_or_comes,
+            self._is_away_for_long,
+            self._clock_was_ahead,
+            self._asks_by_hand,
+            self._cancels,
+        ]
 
     def _goes_down(self) -> None:
         if self.chance.random() < 0.5:
@@ -352,6 +357,12 @@ class World:
                     effect.is_cut = True
             self.cancelled[run.run_id] = run.attempt
 
+    def _note_grid(self) -> None:
+        job, grid = self.lines["grid"].job, self.lines["grid"].grid
+        assert isinstance(job.next, BuiltInSchedule)
+        assert grid is not None
+        self.grids[job.next.fingerprint] = grid
+
     def close(self) -> None:
         self._inner.close()
 
@@ -363,3 +374,25 @@ def _duration(run_id: str, attempt: int) -> timedelta:
     if kind < 0.6:
         return timedelta(0)
     return timedelta(seconds=round(chance.uniform(1, 3600 if kind < 0.95 else 200_000)))
+
+
+class ChangingWorld(World):
+    """One in which a job's schedule changes again and again, by a clock that is right."""
+
+    def events(self) -> list[Callable[[], None]]:
+        """Return what may happen, as often as it is more likely than the rest."""
+        of_clocks = (self._clock_is_set, self._clock_was_ahead, self._is_away_for_long)
+        return [*(event for event in super().events() if event not in of_clocks), *[self._schedule_changes] * 4]
+
+    def _schedule_changes(self) -> None:
+        if self.host is not None:
+            self.stop_host()
+        line, period = self.lines["grid"], timedelta(hours=self.chance.randint(1, 60))
+        self.note(f"grid is {period} from now on")
+        job = evolve(line.job, next=every(period), catch_up=self.chance.choice(["all", "latest", "none"]))
+        self.lines["grid"] = evolve(line, job=job, grid=period)
+        self._note_grid()
+        if self.chance.random() < 0.7:
+            self.start_host()
+            if self.chance.random() < 0.5 and self.host is not None:
+                self.crash()
