@@ -18,6 +18,14 @@ settings.register_profile(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let a mutant meet the plain tests first: they are quick, and most mutants fail one of them."""
+    """Let a mutant meet the plain tests first, most of which are quick, and none that asks other processes.
+
+    A process that a test starts runs the code that is installed, which is whole.
+    """
     if config.getoption("--hypothesis-profile") == "mutants":
+        items[:] = [item for item in items if not _starts_process(item)]
         items.sort(key=lambda item: is_hypothesis_test(getattr(item, "obj", None)))
+
+
+def _starts_process(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "Child" in item.function.__code__.co_names
