@@ -194,10 +194,11 @@ def drop(connection: sqlite3.Connection, run_id: str, outcome: Outcome) -> bool:
     return cursor.rowcount > 0
 
 
+# The error stays NULL, which it is while a run goes on, if nobody wanted it cancelled.
 _LOSE = """
     UPDATE runs SET finished_at = :at, losses = losses + 1,
         status = iif(cancel_by IS NULL, 'lost', 'cancelled'),
-        error = iif(cancel_by IS NULL, error, 'cancelled by ' || cancel_by || '; its host died')
+        error = 'cancelled by ' || cancel_by || '; its host died'
     WHERE id IN (SELECT value FROM json_each(:lost))
 """
 

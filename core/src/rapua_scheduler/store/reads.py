@@ -219,10 +219,8 @@ class SqliteReader:
 
     def last_runs(self) -> Mapping[str, Run]:
         """See `Store.last_runs`."""
-        columns = ", ".join(f"runs.{column}" for column in RUN_COLUMNS.split(", "))
-        rows = self._rows(
-            f"SELECT {columns} FROM jobs JOIN runs ON runs.id = jobs.last_run AND runs.job_key = jobs.key ORDER BY key"
-        )
+        newest = "jobs JOIN runs ON runs.id = jobs.last_run AND runs.job_key = jobs.key"
+        rows = self._rows(f"SELECT {RUN_COLUMNS} FROM {newest} ORDER BY key")
         return {run.job_key: run for run in map(to_run, rows)}
 
     def last_success(self, job_key: str) -> datetime | None:

@@ -45,7 +45,7 @@ class Declared:
             self._records[key] = Record(registered, at, mark)
             return
         former = storable(record.registered.fingerprint)
-        if former not in ("", storable(registered.fingerprint)):
+        if former != storable(registered.fingerprint):
             self._formers[key] = (*self._formers.get(key, ()), FormerSchedule(former, at))
         self.end_formers(key, max(at, record.mark))
         record.registered = registered

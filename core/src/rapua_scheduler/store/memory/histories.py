@@ -436,9 +436,10 @@ class Histories:
             return False  # its claim alone still guards that fire time
         return run.status is not RunStatus.SUCCEEDED or run is not self._newest_success(history)
 
-    def _newest_success(self, history: _History) -> Run | None:
+    def _newest_success(self, history: _History) -> Run:
+        """Return the newest run that succeeded, of which there is one at least."""
         runs = (self._runs[run_id] for run_id in reversed(history.run_ids))
-        return next((run for run in runs if run.status is RunStatus.SUCCEEDED), None)
+        return next(run for run in runs if run.status is RunStatus.SUCCEEDED)
 
     def _forget(self, history: _History, run: Run) -> None:
         del self._runs[run.run_id]
