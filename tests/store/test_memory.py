@@ -10,6 +10,7 @@ import tracemalloc
 import pytest
 from attrs import evolve
 
+from rapua_scheduler.errors import StoreError
 from rapua_scheduler.run import LogLine, RunStatus, Trigger
 from rapua_scheduler.store.memory import MemoryStore
 from rapua_scheduler.store.port import HostRecord
@@ -157,6 +158,21 @@ def test_a_run_that_is_run_again_is_finished_once() -> None:
     assert len(store.runs()) == 2
 
 
+def test_a_run_that_is_run_again_is_not_finished_meanwhile() -> None:
+    store = MemoryStore(keep_runs=1)
+    store.declare([some_job()], START)
+    store.decide([to_run(1), to_run(2), to_run(3)])
+    finish(store, some_run(1).run_id, status=RunStatus.FAILED)
+
+    store.reopen("sweep", some_run(1).fire_key)
+    start(store, some_run(1).run_id, 2)
+    finish(store, some_run(1).run_id, 2, RunStatus.FAILED)
+
+    assert len(store.runs()) == 3
+    finish(store, some_run(2).run_id, status=RunStatus.FAILED)
+    assert [run.run_id[-1] for run in store.runs()] == ["3", "2"]
+
+
 def test_a_renamed_job_keeps_as_many_finished_runs_as_any() -> None:
     store = MemoryStore(keep_runs=2)
     store.declare([some_job("sweep")], START)
@@ -171,6 +187,25 @@ def test_a_renamed_job_keeps_as_many_finished_runs_as_any() -> None:
     assert len(store.runs()) == 3
     finish(store, some_run(9, "brush", trigger=Trigger.MANUAL).run_id)
     assert len(store.runs()) == 2
+
+
+def test_what_a_renamed_job_has_unfinished_is_no_more_finished_than_before() -> None:
+    store = MemoryStore(keep_runs=2)
+    store.declare([some_job("sweep")], START)
+    store.decide([to_run(1), to_run(2)])
+    finish(store, some_run(1).run_id, status=RunStatus.FAILED)
+    store.claim(some_run(9, "brush", trigger=Trigger.MANUAL))
+
+    store.declare([some_job("brush", formerly=("sweep",))], START)
+    store.decide([to_run(3, "brush")])
+    finish(store, some_run(2).run_id, status=RunStatus.FAILED)
+
+    assert [run.run_id for run in store.runs()] == [
+        "brush-schedule-3",
+        "brush-manual-9",
+        "sweep-schedule-2",
+        "sweep-schedule-1",
+    ]
 
 
 def test_the_host_is_this_process_since_the_store_was_made() -> None:
@@ -189,6 +224,18 @@ def test_the_newest_gaps_of_each_job_are_kept() -> None:
         store.decide([not_to_run(hour, some_gap(hour, detail=str(hour)))])
 
     assert [gap.detail for gap in store.gaps()] == ["5", "4"]
+
+
+def test_an_error_says_that_the_store_is_in_memory() -> None:
+    store = MemoryStore()
+    by_hand = some_run(1, trigger=Trigger.MANUAL)
+    store.claim(by_hand)
+
+    with pytest.raises(StoreError, match=f"store in memory: has a run {by_hand.run_id} already"):
+        store.claim(by_hand)
+    store.close()
+    with pytest.raises(StoreError, match="store in memory: is closed; make another one"):
+        store.runs()
 
 
 def test_nothing_is_not_enough_to_keep() -> None:

@@ -25,6 +25,7 @@ from rapua_scheduler.testing.store_conformance import (
     finish,
     some_job,
     some_run,
+    start,
     to_queue,
     to_run,
     waiting,
@@ -130,6 +131,18 @@ def test_the_dead_are_forgotten(created: Path) -> None:
             assert db.execute("SELECT count(*) FROM owners").fetchone() == (1,)
 
 
+def test_what_is_begun_by_who_was_taken_for_dead_is_lost_once_it_is(created: Path) -> None:
+    mistaken = SqliteStore.open(created, create=False)
+    mistaken.declare([some_job()], START)
+    with closing(sqlite3.connect(created)) as db, db:
+        db.execute("DELETE FROM owners")
+    mistaken.decide([to_run(1)])
+    mistaken.close()
+
+    with closing(SqliteStore.open(created, create=False)) as store:
+        assert lost_in(store) == [some_run(1).run_id]
+
+
 def test_the_number_of_a_forgotten_owner_is_not_given_again(created: Path) -> None:
     with closing(SqliteStore.open(created, create=False)) as store:
         lost_in(store)
@@ -195,6 +208,30 @@ def test_queued_runs_of_an_opening_that_was_closed_are_taken_by_another(created:
         lost_in(store)  # forgets the owner
 
         assert ids_of(store.take_queued()) == ["sweep-schedule-1", "sweep-manual-5"]
+
+
+def test_queued_runs_of_a_living_opening_stay_its_own(created: Path) -> None:
+    with (
+        closing(SqliteStore.open(created, create=False)) as mine,
+        closing(SqliteStore.open(created, create=False)) as other,
+    ):
+        mine.declare([some_job()], START)
+        mine.decide([to_queue(1)])
+
+        assert other.take_queued() == []
+        assert mine.take_queued() == []
+
+        assert start(mine, some_run(1).run_id)
+
+
+def test_what_a_dead_opening_was_running_is_not_taken(created: Path) -> None:
+    dead = SqliteStore.open(created, create=False)
+    dead.declare([some_job()], START)
+    dead.decide([to_run(1), to_queue(2)])
+    dead.close()
+
+    with closing(SqliteStore.open(created, create=False)) as store:
+        assert store.take_queued() == [waiting(2)]
 
 
 def test_what_several_processes_try_to_take_and_begin_is_begun_by_one(created: Path) -> None:
@@ -405,7 +442,7 @@ def test_a_second_host_is_refused_and_told_the_process_of_the_first(created: Pat
     with Child("be_host", created) as host, closing(SqliteStore.open(created, create=False)) as store:
         host.hear("ready")
 
-        with pytest.raises(AnotherHostError, match=f"process {host.pid} on ") as caught:
+        with pytest.raises(AnotherHostError, match=rf"store {created}: .*\(process {host.pid} on ") as caught:
             store.become_host()
 
         assert caught.value.path == created
@@ -424,7 +461,7 @@ def test_a_second_opening_in_the_same_process_is_refused_as_host_until_the_first
     with closing(SqliteStore.open(created, create=False)) as second:
         with closing(SqliteStore.open(created, create=False)) as first:
             first.become_host()
-            with pytest.raises(AnotherHostError, match=f"process {os.getpid()} on "):
+            with pytest.raises(AnotherHostError, match=rf"store {created}: .*\(process {os.getpid()} on "):
                 second.become_host()
 
         second.become_host()
@@ -435,7 +472,7 @@ def test_a_host_that_has_not_said_yet_who_it_is_is_called_so(created: Path) -> N
         locks = LockFile.share(created, _id_of(created))
         assert locks.lock(HOST)
 
-        with pytest.raises(AnotherHostError, match="a process that has just started"):
+        with pytest.raises(AnotherHostError, match=r"\(a process that has just started\)"):
             store.become_host()
 
         locks.unlock(HOST)

@@ -16,7 +16,7 @@ from rapua_scheduler.run import LogLine, Outcome, RunStatus
 from rapua_scheduler.store.locks import lock_path
 from rapua_scheduler.store.sqlite import SqliteStore
 from rapua_scheduler.store.writer import Writer
-from rapua_scheduler.testing.store_conformance import PATIENCE, START, run_of, some_job, some_run, to_run
+from rapua_scheduler.testing.store_conformance import PATIENCE, START, run_of, settle, some_job, some_run, to_run
 
 Answer = tuple[Exception | None, bool]
 
@@ -204,7 +204,7 @@ def test_a_lock_held_for_too_long_is_an_error_and_nothing_is_recorded(path: Path
     writer = Writer(path, impatient, record_numbers)
     answers = Answers()
     with locked(path):
-        with pytest.raises(StoreError, match="has kept it locked for too long"):
+        with pytest.raises(StoreError, match=f"store {path}: another process has kept it locked for too long"):
             writer.call(insert(1))
         writer.note(2, answers.of(2))
         answers.wait_for(1)
@@ -223,7 +223,7 @@ def test_a_store_whose_lock_file_is_gone_is_written_no_more(path: Path) -> None:
     writer.call(insert(1))
 
     lock_path(path).unlink()
-    with pytest.raises(StoreError, match="has lost its lock file"):
+    with pytest.raises(StoreError, match=f"store {path}: has lost its lock file"):
         writer.call(insert(2))
     lock_path(path).touch()
     with pytest.raises(StoreError, match="another process may take the store"):
@@ -392,6 +392,22 @@ def test_what_one_commit_has_of_one_run_is_recorded_in_its_order(sqlite_store: S
     run = run_of(sqlite_store, run_id)
     assert (run.status, run.failures, run.done, run.total) == (RunStatus.QUEUED, 1, 2, 9)
     assert run_of(sqlite_store, some_run(1, "mop").run_id).done == 7
+
+
+def test_what_one_commit_has_of_the_logs_of_several_runs_is_too_much_for_none(
+    sqlite_store: SqliteStore, path: Path
+) -> None:
+    keys = ["mop", "sweep"]
+    sqlite_store.declare([some_job(key) for key in keys], START)
+    sqlite_store.decide([to_run(1, key) for key in keys])
+    lines = [LogLine(START, 1, "info", str(number)) for number in range(600)]
+    with locked(path):
+        for key in keys:
+            sqlite_store.report(some_run(1, key).run_id, 1, done=None, total=None, log=lines)
+    settle(sqlite_store)
+
+    for key in keys:
+        assert sqlite_store.log_lines(some_run(1, key).run_id) == lines
 
 
 def test_everything_queued_when_a_store_is_closed_is_recorded(path: Path) -> None:

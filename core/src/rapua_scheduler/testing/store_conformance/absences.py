@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from rapua_scheduler.run import (
+    Trigger,
     Window,
     WindowKind,
 )
@@ -16,6 +17,7 @@ from rapua_scheduler.testing.store_conformance.samples import (
     HOUR,
     START,
     some_job,
+    some_run,
 )
 
 
@@ -36,6 +38,16 @@ class Absences:
         assert store.windows() == [failed, evolve(absent, until=START + 2 * HOUR)]
         store.declare([some_job("mop")], START + 3 * HOUR)
         assert store.windows(since=START + 2 * HOUR) == [evolve(failed, until=START + 3 * HOUR)]
+        store.declare([some_job("sweep"), some_job("mop")], START + 4 * HOUR)
+        assert [window.until for window in store.windows()] == [START + 3 * HOUR, START + 2 * HOUR]
+
+    def test_an_absence_that_began_by_a_clock_that_was_ahead_never_was(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.set_absent({"sweep": (WindowKind.ABSENT, "uninstalled")}, START + 9 * HOUR)
+
+        store.declare([some_job()], START + HOUR)
+
+        assert [(window.since, window.until) for window in store.windows()] == [(START + HOUR, START + HOUR)]
 
     def test_a_job_that_is_still_not_there_keeps_its_window(self, store: Store) -> None:
         store.declare([some_job()], START)
@@ -61,7 +73,17 @@ class Absences:
         windows = [(window.kind, window.since, window.until) for window in store.windows()]
         assert windows == [(first, START, START + HOUR), (second, START + HOUR, None)]
 
+    def test_a_job_stays_missing_when_another_one_is_missed(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+        store.set_absent({"sweep": (WindowKind.ABSENT, "uninstalled")}, START)
+
+        store.set_absent({"mop": (WindowKind.FAILED, "ImportError")}, START + HOUR)
+
+        assert [(window.job_key, window.until) for window in store.windows()] == [("sweep", None), ("mop", None)]
+
     def test_a_job_that_was_never_declared_is_not_missed(self, store: Store) -> None:
+        store.claim(some_run(1, trigger=Trigger.MANUAL))
+
         store.set_absent({"sweep": (WindowKind.ABSENT, "uninstalled")}, START)
 
         assert list(store.windows()) == []
@@ -77,6 +99,14 @@ class Absences:
             (WindowKind.PAUSED, None),
             (WindowKind.ABSENT, START + 2 * HOUR),
         ]
+
+    def test_resuming_a_job_does_not_bring_it_back(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.set_absent({"sweep": (WindowKind.ABSENT, "uninstalled")}, START)
+
+        assert not store.resume("sweep", START + HOUR)
+
+        assert [window.until for window in store.windows()] == [None]
 
     def test_windows_are_filtered_by_job_and_time_oldest_first(self, store: Store) -> None:
         store.declare([some_job("sweep"), some_job("mop")], START)

@@ -187,5 +187,5 @@ class Attempts:
         assert store.runs() == [some_run(1)]
 
     def test_nothing_is_dropped_as_queued(self, store: Store) -> None:
-        with pytest.raises(ValueError, match="queued"):
+        with pytest.raises(ValueError, match="run nobody cannot end as queued"):
             store.drop("nobody", Outcome(RunStatus.QUEUED, START))

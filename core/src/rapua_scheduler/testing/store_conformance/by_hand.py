@@ -55,6 +55,7 @@ class ByHand:
         stored = store.declare([some_job()], START + 5 * HOUR)["sweep"]
 
         assert (stored.mark, stored.first_seen_at) == (START + 5 * HOUR, START + 5 * HOUR)
+        assert stored.formers == ()
         assert len(store.runs(job_key="sweep")) == 1
 
     def test_a_run_by_hand_whose_id_is_taken_is_refused(self, store: Store) -> None:
@@ -134,6 +135,13 @@ class ByHand:
 
         assert [run.fire_time for run in taken] == [START + hour * HOUR for hour in (5, 3, 4)]
         assert store.take_queued() == []
+
+    def test_a_host_takes_what_is_nobodys(self, store: Store) -> None:
+        by_hand = waiting(1, trigger=Trigger.MANUAL)
+        store.become_host()
+        store.enqueue([by_hand])
+
+        assert store.take_queued() == [by_hand]
 
     def test_what_is_dropped_before_it_was_taken_is_not_taken(self, store: Store) -> None:
         by_hand = waiting(1, trigger=Trigger.MANUAL)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -145,7 +146,7 @@ class Deciding:
     def test_nothing_is_decided_when_one_of_the_jobs_is_unknown(self, store: Store) -> None:
         store.declare([some_job()], START)
 
-        with pytest.raises(UnknownJobError):
+        with pytest.raises(UnknownJobError, match="'mop'"):
             store.decide([to_run(1), to_run(1, "mop")])
 
         assert (store.runs(), job_of(store).mark) == ([], START)
@@ -236,6 +237,27 @@ class Deciding:
         store.declare([some_job()], START)
 
         store.decide([Decision("sweep", START + HOUR, None, (evolve(some_run(1), attempt=7, done=3, failures=2),))])
+
+        assert store.runs() == [some_run(1)]
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"attempt": 7},
+            {"finished_at": START},
+            {"result": {"swept": 1}},
+            {"error": "no"},
+            {"failures": 1},
+            {"losses": 1},
+            {"done": 0},
+            {"total": 0},
+        ],
+        ids=lambda more: next(iter(more)),
+    )
+    def test_a_run_is_claimed_without_what_it_can_only_have_later(self, store: Store, more: dict[str, Any]) -> None:
+        store.declare([some_job()], START)
+
+        store.decide([Decision("sweep", START + HOUR, None, (evolve(some_run(1), **more),))])
 
         assert store.runs() == [some_run(1)]
 

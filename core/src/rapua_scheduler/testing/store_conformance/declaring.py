@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from rapua_scheduler.errors import UnknownJobError
 from rapua_scheduler.run import Trigger
@@ -62,6 +63,22 @@ class Declaring:
         assert list(returned) == ["sweep"]
         assert job_of(store, "mop") == before
 
+    def test_declaring_ends_no_former_schedule_of_other_jobs(self, store: Store) -> None:
+        store.declare([some_job("mop", hours=1)], START)
+        store.declare([some_job("mop", hours=2)], START + 900 * HOUR)
+        before = job_of(store, "mop")
+
+        store.declare([some_job("sweep")], START + HOUR)
+
+        assert job_of(store, "mop") == before
+
+    def test_a_job_may_come_from_another_package(self, store: Store) -> None:
+        store.declare([some_job()], START)
+
+        stored = store.declare([evolve(some_job(), plugin="tidying", distribution="acme-tidying")], START)["sweep"]
+
+        assert (stored.plugin, stored.distribution) == ("tidying", "acme-tidying")
+
     def test_jobs_come_by_key(self, store: Store) -> None:
         store.declare([some_job("sweep"), some_job("air"), some_job("mop")], START)
 
@@ -83,7 +100,10 @@ class Declaring:
     def test_no_next_fire_time_is_recorded_when_one_of_the_jobs_is_unknown(self, store: Store) -> None:
         store.declare([some_job()], START)
 
-        with pytest.raises(UnknownJobError):
+        with pytest.raises(UnknownJobError, match="'mop'"):
+            store.set_next({"sweep": START + HOUR, "mop": START + HOUR})
+        store.claim(some_run(1, "mop", trigger=Trigger.MANUAL))
+        with pytest.raises(UnknownJobError, match="'mop'"):
             store.set_next({"sweep": START + HOUR, "mop": START + HOUR})
 
         assert job_of(store).next_fire_time is None
@@ -156,6 +176,8 @@ class Declaring:
         host = store.host()
         assert host is not None
         assert host.started_at == START
+        store.declare([some_job()], START + HOUR)
+        assert store.host() == host
 
     def test_declaring_nothing_is_no_trouble(self, store: Store) -> None:
         assert dict(store.declare([], START)) == {}

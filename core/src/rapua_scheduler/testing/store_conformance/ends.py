@@ -78,7 +78,7 @@ class Ends:
         assert store.runs() == []
 
     def test_an_end_that_is_none_is_an_error(self, store: Store) -> None:
-        with pytest.raises(ValueError, match="running"):
+        with pytest.raises(ValueError, match="run nobody cannot end as running"):
             finish(store, "nobody", status=RunStatus.RUNNING)
 
     def test_an_error_that_no_database_takes_is_escaped(self, store: Store) -> None:

@@ -60,6 +60,30 @@ class Gaps:
 
         assert store.gaps() == [some_gap(2, job_key="mop"), some_gap(1)]
 
+    def test_a_gap_of_one_job_does_not_grow_by_what_another_one_does_not_run(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+
+        store.decide([not_to_run(1)])
+        store.decide([not_to_run(2, job_key="mop")])
+
+        assert store.gaps() == [some_gap(2, job_key="mop"), some_gap(1)]
+
+    def test_of_gaps_that_end_at_the_same_time_the_one_recorded_last_comes_first(self, store: Store) -> None:
+        keys = ["mop", "air", "sweep"]
+        store.declare([some_job(key) for key in keys], START)
+        for key in keys:
+            store.decide([not_to_run(1, job_key=key)])
+
+        assert [gap.job_key for gap in store.gaps()] == ["sweep", "air", "mop"]
+        assert [gap.job_key for gap in store.gaps(limit=1)] == ["sweep"]
+
+    def test_a_detail_that_no_database_takes_is_escaped(self, store: Store) -> None:
+        store.declare([some_job()], START)
+
+        store.decide([not_to_run(1, some_gap(1, detail="run\0 \udcff"))])
+
+        assert [gap.detail for gap in store.gaps()] == ["run\\x00 \\udcff"]
+
     def test_a_claim_keeps_the_gaps_around_it_apart(self, store: Store) -> None:
         store.declare([some_job()], START)
 

@@ -65,6 +65,7 @@ class Listings:
         assert [run.run_id for run in store.runs(id_part="-2")] == ["mop-schedule-2"]
         assert [run.run_id for run in store.runs(id_part="2", limit=1)] == ["mop-schedule-2"]
         assert [run.run_id for run in store.runs(id_part="2", job_key="sweep")] == ["sweep-schedule-12"]
+        assert [run.run_id for run in store.runs(id_part="2", since=START + 9 * HOUR)] == ["sweep-schedule-12"]
         assert store.runs(id_part="schedule") == []
         assert store.runs(id_part="%") == []
 

@@ -40,8 +40,9 @@ class Logs:
         settle(store)
 
         assert store.run(run_id) == evolve(some_run(1), done=5, total=9)
+        store.report(run_id, 1, done=None, total=8, log=())
         finish(store, run_id)
-        assert (run_of(store, run_id).done, run_of(store, run_id).total) == (5, 9)
+        assert (run_of(store, run_id).done, run_of(store, run_id).total) == (5, 8)
 
     def test_a_new_attempt_has_made_no_progress(self, store: Store) -> None:
         store.declare([some_job()], START)
@@ -116,7 +117,7 @@ class Logs:
         note, *lines = store.log_lines(some_run(1).run_id)
         assert lines == [_line(number) for number in range(101, 1101)]
         assert (note.at, note.attempt, note.level) == (_line(101).at, 1, "warning")
-        assert "100 earlier lines" in note.text
+        assert note.text == "… (100 earlier lines were left out)"
         assert len(store.log_lines(some_run(1, "mop").run_id)) == 1
 
     def test_the_newest_of_very_long_lines_are_kept(self, store: Store) -> None:
@@ -132,6 +133,21 @@ class Logs:
         assert lines == long[-len(lines) :]
         assert 256 * 1024 - 6003 < sum(len(line.text.encode()) for line in lines) <= 256 * 1024
         assert f"{100 - len(lines)} earlier lines" in note.text
+
+    def test_as_much_of_a_log_as_may_be_is_kept(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.decide([to_run(1)])
+        run_id = some_run(1).run_id
+        full = [evolve(_line(number), text=f"{number:02} {'x' * 8189}") for number in range(32)]
+
+        store.report(run_id, 1, done=None, total=None, log=full)
+        settle(store)
+        assert store.log_lines(run_id) == full
+        finish(store, run_id, log=[evolve(_line(32), text="x")])
+
+        note, *lines = store.log_lines(run_id)
+        assert lines == [*full[1:], evolve(_line(32), text="x")]
+        assert note.text == "… (1 earlier lines were left out)"
 
 
 def _line(number: int, attempt: int = 1) -> LogLine:

@@ -93,4 +93,4 @@ class Opening:
 
         ((error, is_recorded),) = told
         assert isinstance(error, StoreError)
-        assert not is_recorded
+        assert is_recorded is False

@@ -91,6 +91,18 @@ class Pruning:
 
         assert [run.fire_time - START for run in store.runs(job_key="sweep")] == [3 * HOUR, 2 * HOUR]
 
+    def test_runs_by_hand_and_others_are_too_many_together(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        for hour in (1, 2, 3):
+            store.decide([to_run(hour)])
+            finish(store, some_run(hour).run_id)
+        store.claim(some_run(4, trigger=Trigger.MANUAL))
+        store.claim(some_run(5, trigger=Trigger.MANUAL))
+
+        assert store.prune(START - HOUR, 3) == 2
+
+        assert [run.fire_time - START for run in store.runs(job_key="sweep")] == [5 * HOUR, 4 * HOUR, 3 * HOUR]
+
     def test_the_oldest_is_forgotten_first(self, store: Store) -> None:
         store.declare([some_job()], START)
         for hour in (1, 2, 3, 4):
@@ -110,6 +122,17 @@ class Pruning:
         assert store.prune(START + 9 * HOUR, 100) == 1
 
         assert [run.fire_time - START for run in store.runs()] == [2 * HOUR]
+
+    def test_what_began_no_longer_ago_than_that_stays_though_it_ended_before(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.decide([to_run(1), to_run(2)])
+        began_at = some_run(1).started_at
+        assert began_at is not None
+        finish(store, some_run(1).run_id, at=began_at - HOUR)  # the clock was put back
+        finish(store, some_run(2).run_id)
+
+        assert store.prune(began_at, 100) == 0
+        assert store.prune(began_at + timedelta(microseconds=1), 100) == 1
 
     def test_past_attempts_are_forgotten_with_their_run(self, store: Store) -> None:
         store.declare([some_job()], START)
@@ -181,6 +204,38 @@ class Pruning:
         again = [evolve(some_run(hour), run_id=f"again-{hour}") for hour in (1, 2, 3)]
         assert store.decide([Decision("sweep", run.fire_time, None, (run,)) for run in again]) == [False] * 3
 
+    def test_no_mark_is_lowered_further_than_asked_for_what_is_forgotten(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        for hour in (1, 2, 6):
+            store.decide([to_run(hour)])
+            finish(store, some_run(hour).run_id)
+        assert store.prune(START - HOUR, 1) == 2
+
+        store.release(START + 4 * HOUR)
+
+        assert job_of(store).mark == START + 4 * HOUR
+
+    def test_no_mark_is_lowered_to_where_it_is(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        store.decide([to_run(1)])
+        finish(store, some_run(1).run_id, status=RunStatus.FAILED)
+        store.claim(some_run(8, trigger=Trigger.MANUAL))
+        assert store.prune(START - HOUR, 1) == 1
+
+        assert list(store.release(START)) == []
+
+        assert job_of(store).next_fire_time == START + 2 * HOUR
+
+    def test_a_fire_key_whose_run_is_forgotten_may_come_again(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        for hour in (1, 2):
+            store.decide([to_run(hour)])
+            finish(store, some_run(hour).run_id)
+        store.prune(START - HOUR, 1)
+        same_key = evolve(some_run(3), fire_key=some_run(1).fire_key)
+
+        assert store.decide([Decision("sweep", same_key.fire_time, None, (same_key,))]) == [True]
+
     def test_a_run_by_hand_that_is_forgotten_keeps_no_mark_up(self, store: Store) -> None:
         store.declare([some_job()], START)
         store.claim(some_run(8, trigger=Trigger.MANUAL))
@@ -232,6 +287,14 @@ class Pruning:
 
         assert [window.reason for window in store.windows()] == ["3", "5"]
 
+    def test_a_window_of_all_jobs_is_forgotten_where_there_are_none(self, store: Store) -> None:
+        store.hold(START, "held")
+        store.release(START + HOUR)
+
+        store.prune(START + 9 * HOUR, 100)
+
+        assert list(store.windows()) == []
+
     def test_a_window_that_a_mark_is_not_past_stays(self, store: Store) -> None:
         store.declare([some_job("sweep"), some_job("mop")], START)
         for key in ("sweep", "mop"):
@@ -259,6 +322,17 @@ class Pruning:
 
         assert steps == [4, 4, 4, 2, 0, 0]
         assert (len(store.runs()), len(store.gaps())) == (3, 3)
+
+    def test_one_step_forgets_no_more_though_some_are_old_and_others_too_many(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+        for hour in range(1, 7):
+            store.decide([to_run(hour), to_run(hour, "mop")])
+            for key, days in (("sweep", 0), ("mop", 9)):
+                finish(store, some_run(hour, key).run_id, at=START + timedelta(days=days, hours=hour))
+
+        assert store.prune(START + timedelta(days=1), 3, most=7) == 7
+
+        assert (len(store.runs(job_key="sweep")), len(store.runs(job_key="mop"))) == (1, 4)
 
     def test_pruning_an_empty_store_is_no_trouble(self, store: Store) -> None:
         assert store.prune(START, 1) == 0

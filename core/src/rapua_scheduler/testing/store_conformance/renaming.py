@@ -8,6 +8,7 @@ from attrs import evolve
 
 from rapua_scheduler.run import (
     Decision,
+    RunStatus,
     Trigger,
 )
 from rapua_scheduler.store.port import FormerSchedule, Store
@@ -30,22 +31,32 @@ class Renaming:
     """Tests of jobs that had another key before."""
 
     def test_a_renamed_job_takes_its_history_over(self, store: Store) -> None:
-        store.declare([some_job("sweep"), some_job("mop")], START)
-        store.decide([to_run(1), not_to_run(2), to_run(3), to_run(3, "mop")])
+        store.declare([some_job("sweep"), some_job("mop", hours=2)], START)
+        store.declare([some_job("mop")], START)
+        store.decide([to_run(1), not_to_run(2), to_run(3), not_to_run(2, job_key="mop"), to_run(3, "mop")])
         finish(store, some_run(1).run_id)
+        store.pause("mop", START + HOUR, "mice", "ann")
+        store.resume("mop", START + 2 * HOUR)
+        store.pause("sweep", START + 2 * HOUR, "rats", "ann")
+        store.resume("sweep", START + 3 * HOUR)
         store.pause("sweep", START + 4 * HOUR, "rats", "ann")
-        before = job_of(store)
+        before, other = job_of(store), job_of(store, "mop")
 
         stored = store.declare([some_job("brush", formerly=("sweep",))], START + 9 * HOUR)
 
         assert stored["brush"] == evolve(before, key="brush", last_seen_at=START + 9 * HOUR)
-        assert [job.key for job in store.jobs()] == ["brush", "mop"]
+        assert list(store.jobs()) == [stored["brush"], other]
         assert [run.run_id for run in store.runs(job_key="brush")] == [some_run(3).run_id, some_run(1).run_id]
         assert {run.job_key for run in store.runs()} == {"brush", "mop"}
         assert store.gaps(job_key="brush") == [some_gap(2, job_key="brush")]
+        assert store.gaps(job_key="mop") == [some_gap(2, job_key="mop")]
         assert store.last_success("brush") == START + HOUR
         assert store.last_runs()["brush"].run_id == some_run(3).run_id
-        assert [(window.job_key, window.until) for window in store.windows()] == [("brush", None)]
+        assert [(window.job_key, window.until) for window in store.windows()] == [
+            ("mop", START + 2 * HOUR),
+            ("brush", START + 3 * HOUR),
+            ("brush", None),
+        ]
         assert store.runs(job_key="sweep") == []
         assert store.gaps(job_key="sweep") == []
 
@@ -99,6 +110,18 @@ class Renaming:
         assert [run.fire_time - START for run in store.runs(job_key="brush")] == [8 * HOUR, 2 * HOUR, 7 * HOUR, HOUR]
         assert store.last_runs()["brush"].fire_time == START + 8 * HOUR
         assert store.last_success("brush") == START + 7 * HOUR
+
+    def test_both_histories_of_a_renamed_job_are_too_many_together(self, store: Store) -> None:
+        store.declare([some_job("sweep")], START)
+        store.decide([to_run(1), to_run(2)])
+        store.claim(some_run(7, "brush", trigger=Trigger.MANUAL))
+        for run in store.runs():
+            finish(store, run.run_id, status=RunStatus.FAILED)
+        store.declare([some_job("brush", formerly=("sweep",))], START)
+
+        assert store.prune(START - HOUR, 2) == 1
+
+        assert [run.fire_time - START for run in store.runs(job_key="brush")] == [7 * HOUR, 2 * HOUR]
 
     def test_a_job_that_is_known_under_its_key_takes_nothing_over(self, store: Store) -> None:
         store.declare([some_job("sweep"), some_job("brush")], START)

@@ -62,12 +62,22 @@ class Times:
         assert times == [START + HOUR] * 7
         assert {time and time.tzinfo for time in [*times, job.first_seen_at, job.last_seen_at]} == {UTC}
 
+    @pytest.mark.parametrize("which", ["fire_time", "started_at"])
+    def test_each_time_of_a_run_comes_back_in_utc(self, store: Store, which: str) -> None:
+        run = some_run(1, trigger=Trigger.MANUAL)
+
+        store.claim(evolve(run, **{which: getattr(run, which).astimezone(_NOT_UTC)}))
+
+        (stored,) = store.runs()
+        assert stored == run
+        assert (stored.fire_time.tzinfo, stored.started_at and stored.started_at.tzinfo) == (UTC, UTC)
+
     def test_a_time_without_a_zone_is_an_error(self, store: Store) -> None:
         naive = datetime(2026, 11, 2)  # noqa: DTZ001
 
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="naive"):
             store.note_alive(naive)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="naive"):
             store.declare([some_job()], naive)
 
         assert store.alive() is None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -145,12 +146,12 @@ class Words:
     def test_releasing_lowers_no_mark_that_a_host_moves_meanwhile(self, store: Store) -> None:
         store.declare([some_job()], START)
         store.decide([to_run(5)])
-        a_moment = timedelta(seconds=4)
+        a_moment = timedelta(seconds=5)
 
         assert list(store.release(START + 5 * HOUR - a_moment)) == []
 
         assert job_of(store).mark == START + 5 * HOUR
-        assert list(store.release(START + 5 * HOUR - 2 * a_moment)) == ["sweep"]
+        assert list(store.release(START + 5 * HOUR - a_moment - timedelta(microseconds=1))) == ["sweep"]
 
     def test_a_claim_keeps_its_fire_time_when_the_mark_is_lowered(self, store: Store) -> None:
         store.declare([some_job()], START)
@@ -172,6 +173,15 @@ class Words:
 
         cut = evolve(some_gap(3, 4, detail="b"), count=None)
         assert store.gaps() == [some_gap(8, job_key="mop"), cut, some_gap(1, 2, detail="a")]
+
+    def test_only_what_of_a_gap_is_later_than_the_lowered_mark_is_taken_back(self, store: Store) -> None:
+        store.declare([some_job("mop"), some_job("sweep")], START)
+        gaps = (some_gap(1, 4, detail="a"), some_gap(5, 6, detail="b"))
+        store.decide([not_to_run(6, *gaps), not_to_run(6, some_gap(4, 6, "mop"), job_key="mop")])
+
+        store.release(START + 4 * HOUR)
+
+        assert store.gaps() == [evolve(some_gap(4, job_key="mop"), count=None), gaps[0]]
 
     def test_the_part_of_a_gap_that_is_left_is_what_the_caller_says(self, store: Store) -> None:
         job = some_job()
@@ -203,8 +213,14 @@ class Words:
         assert store.claims_ahead() == {"sweep": [START + 5 * HOUR]}
         store.release(START + 2 * HOUR)
         assert store.claims_ahead() == {"sweep": [START + 3 * HOUR, START + 5 * HOUR]}
+        for hour in (3, 4):
+            store.decide([not_to_run(hour)])
+            assert store.claims_ahead() == {"sweep": [START + 5 * HOUR]}
         store.decide([not_to_run(5)])
         assert store.claims_ahead() == {}
+        store.decide([to_run(7)])
+        store.release(START + 6 * HOUR)
+        assert store.claims_ahead() == {"sweep": [START + 7 * HOUR]}
 
     def test_no_gap_grows_over_what_is_claimed_ahead_of_a_lowered_mark(self, store: Store) -> None:
         store.declare([some_job()], START)
@@ -249,7 +265,7 @@ class Words:
         host = store.host()
         assert host is not None
         assert host.is_active
-        assert host.pid == os.getpid()
+        assert (host.pid, host.host_name) == (os.getpid(), socket.gethostname())
         assert host.alive_at is None
         store.note_alive(START + HOUR)
         assert store.host() == evolve(host, alive_at=START + HOUR)
@@ -299,10 +315,23 @@ class Words:
         assert store.unanswered() == []
         assert store.rerun(some_run(1).run_id) is None
 
-    def test_a_run_that_ended_unfinished_can_still_be_cancelled(self, store: Store) -> None:
+    @pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.TIMED_OUT])
+    def test_a_run_that_comes_to_its_end_before_it_is_cancelled_has_that_end(
+        self, store: Store, status: RunStatus
+    ) -> None:
         store.declare([some_job()], START)
         store.decide([to_run(1)])
-        finish(store, some_run(1).run_id, status=RunStatus.INTERRUPTED)
+        store.request_cancel(some_run(1).run_id, "ann")
+
+        finish(store, some_run(1).run_id, status=status)
+
+        assert run_of(store, some_run(1).run_id).status is status
+
+    def test_a_run_that_ended_unfinished_can_still_be_cancelled(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+        store.decide([to_run(1), to_run(1, "mop")])
+        for key in ("sweep", "mop"):
+            finish(store, some_run(1, key).run_id, status=RunStatus.INTERRUPTED)
         before = store.word()
 
         assert store.request_cancel(some_run(1).run_id, "ann")
@@ -311,7 +340,7 @@ class Words:
             RunStatus.CANCELLED,
             "cancelled by ann",
         )
-        assert store.unanswered() == []
+        assert [run.job_key for run in store.unanswered()] == ["mop"]
         assert store.word() != before
         assert not store.request_cancel(some_run(1).run_id, "bob")
 
