@@ -113,7 +113,17 @@ def test_a_path_that_no_file_system_takes_is_refused(path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_opened_is_told() -> None:
-    assert "must exist" in store_error(Path("/store.db"), PermissionError(13, "Permission denied")).problem
+    error = store_error(Path("/srv/store.db"), PermissionError(13, "Permission denied"))
+
+    assert error.path == Path("/srv/store.db")
+    assert "Permission denied); the directory /srv must exist" in error.problem
+
+
+def test_damage_is_told_with_what_saves_the_rest() -> None:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    assert "`sqlite3 /srv/store.db .recover`" in store_error(Path("/srv/store.db"), error).problem
 
 
 def test_a_database_that_was_moved_while_it_was_opened_is_told() -> None:

@@ -108,6 +108,19 @@ class Absences:
 
         assert [window.until for window in store.windows()] == [None]
 
+    def test_windows_that_began_together_come_by_job_and_kind(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+        for key in ("sweep", "mop"):
+            store.pause(key, START, "rats", "ann")
+        store.set_absent({"sweep": (WindowKind.ABSENT, ""), "mop": (WindowKind.FAILED, "")}, START)
+
+        assert [(window.job_key, window.kind) for window in store.windows()] == [
+            ("mop", WindowKind.FAILED),
+            ("mop", WindowKind.PAUSED),
+            ("sweep", WindowKind.ABSENT),
+            ("sweep", WindowKind.PAUSED),
+        ]
+
     def test_windows_are_filtered_by_job_and_time_oldest_first(self, store: Store) -> None:
         store.declare([some_job("sweep"), some_job("mop")], START)
         store.pause("sweep", START + 3 * HOUR, "c", "ann")

@@ -122,6 +122,15 @@ class Gaps:
         assert [gap.job_key for gap in store.gaps(limit=1)] == ["mop"]
         assert store.gaps(job_key="nobody") == []
 
+    def test_gaps_are_listed_by_their_ends(self, store: Store) -> None:
+        store.declare([some_job("sweep"), some_job("mop")], START)
+        long, short = some_gap(1, 5), some_gap(2, 3, "mop")
+        store.decide([not_to_run(5, long), not_to_run(5, short, job_key="mop")])
+
+        assert store.gaps() == [long, short]
+        assert store.gaps(since=START + 3 * HOUR) == [long, short]
+        assert store.gaps(since=START + 4 * HOUR) == [long]
+
     def test_a_queued_run_keeps_the_gaps_around_it_apart(self, store: Store) -> None:
         store.declare([some_job()], START)
 

@@ -52,7 +52,9 @@ class Listings:
         assert [run.fire_time for run in store.runs(since=started_at, job_key="sweep")] == [START + 2 * HOUR]
         assert [run.fire_time for run in store.runs(since=started_at + timedelta(microseconds=1))] == [START + 3 * HOUR]
         assert [run.fire_time for run in store.runs(statuses={RunStatus.FAILED})] == [START + 2 * HOUR]
-        assert len(store.runs(statuses={RunStatus.RUNNING, RunStatus.QUEUED})) == 2
+        unfinished = store.runs(statuses={RunStatus.RUNNING, RunStatus.QUEUED})
+        assert [run.fire_time for run in unfinished] == [START + 3 * HOUR, START + HOUR]
+        assert len(store.runs(statuses={RunStatus.RUNNING, RunStatus.FAILED})) == 3
         assert len(store.runs(statuses={RunStatus.RUNNING}, job_key="mop")) == 1
         assert len(store.runs(statuses=set(RunStatus), limit=2)) == 2
         assert store.runs(statuses=set()) == []

@@ -204,6 +204,26 @@ class Pruning:
         again = [evolve(some_run(hour), run_id=f"again-{hour}") for hour in (1, 2, 3)]
         assert store.decide([Decision("sweep", run.fire_time, None, (run,)) for run in again]) == [False] * 3
 
+    def test_how_far_was_forgotten_never_becomes_less(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        for hour in (1, 2, 3):
+            store.decide([to_run(hour)])
+            status = RunStatus.INTERRUPTED if hour == 1 else RunStatus.FAILED
+            finish(store, some_run(hour).run_id, status=status)
+        for hour in (4, 5):
+            store.claim(some_run(hour, trigger=Trigger.MANUAL))
+        finish(store, some_run(4, trigger=Trigger.MANUAL).run_id, status=RunStatus.FAILED)
+
+        forgotten = []
+        for keep_runs in (3, 3, 2, 1):
+            assert store.prune(START - HOUR, keep_runs) == 1
+            forgotten.append(store.forgotten_until("sweep"))
+            store.leave([some_run(1).run_id])
+
+        assert forgotten == [START + 2 * HOUR, START + 2 * HOUR, START + 3 * HOUR, START + 3 * HOUR]
+        assert list(store.release(START)) == []
+        assert job_of(store).mark == START + 3 * HOUR
+
     def test_no_mark_is_lowered_further_than_asked_for_what_is_forgotten(self, store: Store) -> None:
         store.declare([some_job()], START)
         for hour in (1, 2, 6):
