@@ -215,8 +215,7 @@ def mark_lost(connection: sqlite3.Connection, at: datetime, is_alive: Callable[[
     owners = connection.execute(f"SELECT id FROM owners UNION SELECT owner FROM runs WHERE {running}").fetchall()
     dead = to_json([owner for (owner,) in owners if not is_alive(owner)])
     theirs = f"{running} AND owner IN (SELECT value FROM json_each(?))"
-    ids = [row_id for (row_id,) in connection.execute(f"SELECT id FROM runs WHERE {theirs} ORDER BY +id", (dead,))]
-    lost = to_json(ids)
+    lost = to_json([row_id for (row_id,) in connection.execute(f"SELECT id FROM runs WHERE {theirs}", (dead,))])
     connection.execute(_LOSE, {"at": to_micros(at), "lost": lost})
     connection.execute(
         """
