@@ -284,6 +284,14 @@ class Deciding:
 
         assert store.runs() == []
 
+    def test_two_fire_keys_of_one_instant_are_both_claimed(self, store: Store) -> None:
+        store.declare([some_job()], START)
+        other = evolve(waiting(1), run_id="other", fire_key="other")
+
+        assert store.decide([Decision("sweep", START + HOUR, None, (waiting(1), other))]) == [True]
+
+        assert store.runs(job_key="sweep") == [other, waiting(1)]
+
     def test_one_fire_key_twice_in_a_decision_is_not_claimed(self, store: Store) -> None:
         store.declare([some_job()], START)
         twice = (waiting(1), evolve(waiting(2), fire_key=waiting(1).fire_key))
