@@ -155,6 +155,7 @@ def test_a_store_ahead_of_its_lock_file_is_opened_and_noted(filled: Path) -> Non
 def test_a_store_of_a_time_when_commits_were_not_counted_is_opened(filled: Path) -> None:
     with closing(sqlite3.connect(filled, isolation_level=None)) as db:
         db.execute("DELETE FROM meta WHERE name = 'commits'")
+        assert read_commits(db) == 0
     lock_path(filled).write_text(lock_path(filled).read_text().splitlines()[0] + "\n")
 
     claim_more(filled, 2)

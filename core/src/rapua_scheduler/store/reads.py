@@ -246,6 +246,10 @@ class SqliteReader:
             self._is_reader_closed = True
             self._reading.close()
 
+    def _refuse_if_closed(self) -> None:
+        if self._is_reader_closed:
+            raise StoreError(self._path, "is closed; open it again")
+
     def _rows(self, statement: str, *arguments: object) -> list[Any]:
         with self._exclusively() as connection:
             return connection.execute(statement, arguments).fetchall()
@@ -255,8 +259,7 @@ class SqliteReader:
         if os.getpid() != self._home:  # SQLite's connections do not survive a fork, nor may its locks be waited for
             raise StoreError(self._path, "was opened by the process that this one is a fork of; open it again")
         with self._one_at_a_time:
-            if self._is_reader_closed:
-                raise StoreError(self._path, "is closed; open it again")
+            self._refuse_if_closed()
             try:
                 yield self._reading
             except sqlite3.Error as error:

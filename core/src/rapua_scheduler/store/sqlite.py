@@ -117,6 +117,7 @@ class SqliteStore(SqliteReader):
     def become_host(self) -> None:
         """See `Store.become_host`."""
         opening = self._for_writing()
+        self._refuse_if_closed()  # its lock file is, too, and the descriptor may be that of another file by now
         if self._is_host:
             return
         if not opening.locks.lock(HOST):

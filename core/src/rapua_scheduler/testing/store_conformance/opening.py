@@ -77,7 +77,7 @@ class Opening:
         store.declare([some_job()], START)
         store.close()
 
-        with pytest.raises(StoreError, match="closed"):
+        with pytest.raises(StoreError, match="is closed; "):
             ask(store)
 
     def test_what_is_reported_after_closing_is_lost(self, store: Store) -> None:
