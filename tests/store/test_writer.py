@@ -166,6 +166,18 @@ def test_an_operation_that_fails_takes_no_other_down(writer: Writer[int], path: 
     assert answers.given == {2: (None, True), 4: (None, True), 3: (None, False)}
 
 
+def test_a_note_that_cannot_be_recorded_is_told_why(writer: Writer[int], path: Path) -> None:
+    answers = Answers()
+
+    writer.note(-1, answers.of(0))
+    answers.wait_for(1)
+
+    error, is_accepted = answers.given[0]
+    assert str(error) == "-1 cannot be recorded"
+    assert not is_accepted
+    assert numbers_in(path) == []
+
+
 def test_a_commit_that_fails_fails_all_of_it(writer: Writer[int], connection: sqlite3.Connection, path: Path) -> None:
     answers = Answers()
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
