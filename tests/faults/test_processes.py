@@ -360,11 +360,16 @@ def test_fault_80_a_host_whose_terminal_is_closed_runs_on(hosts: Hosts) -> None:
 
 def test_fault_80_control_a_program_that_does_nothing_about_it_ends_with_its_terminal(hosts: Hosts) -> None:
     master, slave = pty.openpty()
+
+    def prepare() -> None:
+        signal.signal(HUP, signal.SIG_DFL)  # under nohup, tests would hand down that it is ignored
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
     process = subprocess.Popen(
         [sys.executable, "-c", "print('there', flush=True); import time; time.sleep(60)"],
         stdout=slave,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0),
+        preexec_fn=prepare,
     )
     os.close(slave)
     assert b"there" in os.read(master, 100)

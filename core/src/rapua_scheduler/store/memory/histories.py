@@ -199,13 +199,13 @@ class Histories:
             return False
         if log:
             self._more_of(run_id).add_lines(log)
-        if outcome.status is RunStatus.INTERRUPTED and self._is_to_be_cancelled(run_id):
-            outcome = evolve(outcome, status=RunStatus.CANCELLED)
         if again:
             self._more_of(run_id).keep_attempt(_ended(run, outcome))
             self._runs[run_id] = evolve(run, status=RunStatus.QUEUED, failures=run.failures + 1)
-        else:
-            self._end(run, outcome)
+            return True
+        if outcome.status is RunStatus.INTERRUPTED and self._is_to_be_cancelled(run_id):
+            outcome = evolve(outcome, status=RunStatus.CANCELLED)
+        self._end(run, outcome)
         return True
 
     def report(self, run_id: str, attempt: int, *, done: int | None, total: int | None, log: Sequence[LogLine]) -> None:
