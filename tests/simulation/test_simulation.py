@@ -40,13 +40,13 @@ def assert_right(world: World, seed: int) -> None:
     assert not problems, "\n".join([f"seed {seed}:", *problems[:10], "", *world.story[-40:]])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_year_of_faults_misses_nothing_and_repeats_nothing(seed: int, tmp_path: Path) -> None:
     with lived(seed, tmp_path, years=1) as world:
         assert_right(world, seed)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_a_year_of_changing_schedules_misses_nothing_and_repeats_nothing(seed: int, tmp_path: Path) -> None:
     with lived(seed, tmp_path, years=1, kind=ChangingWorld) as world:
         assert_right(world, seed)
