@@ -135,7 +135,8 @@ class Counting:
         return self
 
     def __exit__(self, *_: object) -> None:
-        wait_until(lambda: not self.store.runs(statuses=[RunStatus.QUEUED]), "the queue to become empty")
+        under_way = (RunStatus.QUEUED, RunStatus.RUNNING)  # one that has no thread yet would be interrupted
+        wait_until(lambda: not self.store.runs(statuses=under_way), "all that is claimed to end")
         self._scheduler.stop()
         self.store.close()
 
@@ -144,8 +145,7 @@ class Counting:
         with closing(SqliteStore.open_read_only(path)) as store:
             runs, gaps = store.runs(), store.gaps()
         assert gaps == []
-        begun = {run.run_key for run in runs if run.status is not RunStatus.INTERRUPTED}  # those had no thread yet
-        assert begun <= set(self.effects) <= {run.run_key for run in runs}
+        assert {run.run_key for run in runs} == set(self.effects)
         assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
         fire_times = sorted(run.fire_time for run in runs)
         assert {newer - older for older, newer in pairwise(fire_times)} == {timedelta(milliseconds=100)}
