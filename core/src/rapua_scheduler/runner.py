@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
-from itertools import count
 from typing import Any, Protocol
 
 from attrs import evolve
@@ -218,8 +217,7 @@ class Runner:
         self._zone = zone
         self._publish = publish
         self._active: dict[str, Attempt] = {}
-        self._deadlines: list[tuple[float, int, Attempt]] = []
-        self._numbers = count()
+        self._deadlines: list[tuple[float, str, int]] = []  # with run and attempt, which are not to be kept alive
         self._new_deadlines: deque[Attempt] = deque()
         self._unrecorded: deque[Attempt] = deque()
         self._record_again_at = 0.0
@@ -283,11 +281,16 @@ class Runner:
         now = self._clock.monotonic()
         while self._new_deadlines:
             attempt = self._new_deadlines.popleft()
-            heapq.heappush(self._deadlines, (attempt.deadline or now, next(self._numbers), attempt))
-        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].is_settled):
-            overdue = heapq.heappop(self._deadlines)[2]
-            if not overdue.is_settled:
-                self._time_out(overdue)
+            heapq.heappush(self._deadlines, (attempt.deadline or now, attempt.run.run_id, attempt.run.attempt))
+        while self._deadlines:
+            deadline, run_id, number = self._deadlines[0]
+            due = self._active.get(run_id)
+            is_active = due is not None and due.run.attempt == number and not due.is_settled
+            if is_active and deadline > now:
+                break
+            heapq.heappop(self._deadlines)
+            if due is not None and is_active:
+                self._time_out(due)
         if self._unrecorded and now >= self._record_again_at:
             self._record_again_at = now + RECORD_AGAIN_AFTER
             self._record_again()

@@ -109,7 +109,10 @@ def test_a_run_ends_for_the_engine_when_it_is_recorded_and_released(world: World
     assert world.ended == ["job"]
 
 
-def test_nothing_of_a_run_that_has_ended_is_left_for_the_garbage_collector(world: World) -> None:
+@pytest.mark.parametrize("policies", [{}, {"timeout": "1h"}])
+def test_nothing_of_a_run_that_has_ended_is_left_for_the_garbage_collector(
+    world: World, policies: dict[str, Any]
+) -> None:
     def say(ctx: JobContext) -> None:
         ctx.log.info("said")
         ctx.progress(1)
@@ -118,8 +121,9 @@ def test_nothing_of_a_run_that_has_ended_is_left_for_the_garbage_collector(world
     gc.disable()
     of_other_tests = alive_parts_of_runs()  # a thread that a test left behind may still hold its own
     try:
-        work = world.start(job(say))
+        work = world.start(job(say, **policies))
         work.begin()
+        world.runner.tick()
         work.end(work.call(), None)
         world.executor.submitted.clear()
         del work
