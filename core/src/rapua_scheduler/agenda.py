@@ -68,13 +68,13 @@ class Agenda:
         state.mark, state.due = mark, due
         self._note_mark(mark)
 
-    def lower(self, marks: Mapping[str, datetime]) -> list[JobState]:
-        """Note the marks of jobs, by key; return those whose marks are lower now: when they are due is to be asked."""
-        lowered = [state for state in self if marks.get(state.job.key, state.mark) < state.mark]
-        for state in lowered:
-            state.mark, state.due = marks[state.job.key], None
+    def lower(self, marks: Mapping[str, datetime]) -> None:
+        """Note the marks of jobs, by key; of those whose marks are lower now it is not known when they are due."""
+        for state in self:
+            mark = marks.get(state.job.key, state.mark)
+            if mark < state.mark:
+                state.mark, state.due = mark, None
         self.latest_mark = max((state.mark for state in self), default=None)
-        return lowered
 
     def set_aside(self, state: JobState) -> float:
         """Note that a job's next function misbehaves.

@@ -56,19 +56,21 @@ class Surveyor:
         return only(due, self._controls.circumstances_of(state.job.key))
 
     def _surveyed(self, state: JobState, schedule: BuiltInSchedule, due: datetime, now: datetime) -> Survey:
-        job = state.job
-        circumstances = self._controls.circumstances_of(job.key)
-        keep = kept_by(job.catch_up)
         if not state.formers:
-            return survey(schedule, due, now - state.lag, self._zone, keep=keep, circumstances=circumstances)
+            return self._survey(state, schedule, due, now - state.lag)
         before = self._of_formers(state, now)
         if (still := first_of_formers(state.formers, now, self._zone)) is not None:
             return Survey(before, still)
         first = first_after(schedule, state.formers[-1].until, self._zone)
         if first is None or first > now - state.lag:
             return Survey(before, first)
-        since = survey(schedule, first, now - state.lag, self._zone, keep=keep, circumstances=circumstances)
+        since = self._survey(state, schedule, first, now - state.lag)
         return evolve(since, stretches=(*before, *since.stretches))
+
+    def _survey(self, state: JobState, schedule: BuiltInSchedule, due: datetime, until: datetime) -> Survey:
+        circumstances = self._controls.circumstances_of(state.job.key)
+        keep = kept_by(state.job.catch_up)
+        return survey(schedule, due, until, self._zone, keep=keep, circumstances=circumstances)
 
     def _of_formers(self, state: JobState, now: datetime) -> tuple[Stretch, ...]:
         """Return the stretches of fire times up to *now* that a job had by its former schedules."""
@@ -85,11 +87,7 @@ class Surveyor:
         if former.schedule is not None:
             first = first_after(former.schedule, after, self._zone)
             if first is not None and first <= until:
-                job = state.job
-                circumstances = self._controls.circumstances_of(job.key)
-                keep = kept_by(job.catch_up)
-                found = survey(former.schedule, first, until, self._zone, keep=keep, circumstances=circumstances)
-                yield from found.stretches
+                yield from self._survey(state, former.schedule, first, until).stretches
             return
         if former.pending is not None and after < former.pending <= until:
             yield from self.lone(state, former.pending).stretches

@@ -126,13 +126,18 @@ def test_a_release_is_heard_although_the_store_fails_then(moody: Site) -> None:
     assert len([at for _, at, _, _ in moody.started if at <= moody.clock.now()]) == 8
 
 
-def test_a_release_takes_back_a_change_of_schedule_that_a_clock_ahead_has_told(site: Site) -> None:
+def known_by_another_schedule(site: Site) -> None:
+    """Let a host know a job, and change its schedule while none is up."""
     site.job("a", next_daily)
     site.start()
     site.passes(HOUR)
     site.stop()
     site.jobs.clear()
     site.job("a", every(hours=6))
+
+
+def test_a_release_takes_back_a_change_of_schedule_that_a_clock_ahead_has_told(site: Site) -> None:
+    known_by_another_schedule(site)
     site.clock.step(30 * DAY)
     site.start()
     site.clock.step(-30 * DAY)
@@ -145,12 +150,7 @@ def test_a_release_takes_back_a_change_of_schedule_that_a_clock_ahead_has_told(s
 
 
 def test_a_job_is_neither_new_nor_changed_by_a_clock_that_is_not_trusted(site: Site) -> None:
-    site.job("a", next_daily)
-    site.start()
-    site.passes(HOUR)
-    site.stop()
-    site.jobs.clear()
-    site.job("a", every(hours=6))
+    known_by_another_schedule(site)
     site.job("new", every(hours=6))
     site.clock.step(900 * DAY)
     site.start()

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from attrs import frozen
 
@@ -219,23 +220,25 @@ def _embedded(job: StoredJob, facts: _Facts, now: datetime) -> JobListing:
     state = _state(facts, job.key, pause, is_broken=False)
     if state is JobState.SCHEDULED and job.mark > now.astimezone(UTC):
         state = JobState.WAITING_FOR_CLOCK
-    return JobListing(
-        job.key,
-        job.name,
-        job.plugin,
-        job.distribution,
-        job.version,
-        job.schedule,
-        job.next_fire_time,
-        facts.last_runs.get(job.key),
-        state=state,
-        pause=pause,
-    )
+    return _stored(job, facts, job.next_fire_time, state=state, pause=pause)
 
 
 def _orphaned(job: StoredJob, facts: _Facts) -> JobListing:
     absence = facts.open_window(job.key, {WindowKind.ABSENT, WindowKind.FAILED})
     problem = "" if job.plugin else "the application that brings it is not active"
+    return _stored(
+        job,
+        facts,
+        None,
+        is_orphaned=True,
+        problem=absence.reason if absence is not None else problem,
+        state=JobState.ORPHANED,
+        pause=facts.open_window(job.key, {WindowKind.PAUSED}),
+    )
+
+
+def _stored(job: StoredJob, facts: _Facts, next_fire_time: datetime | None, **more: Any) -> JobListing:
+    """List a job as the store knows it."""
     return JobListing(
         job.key,
         job.name,
@@ -243,10 +246,7 @@ def _orphaned(job: StoredJob, facts: _Facts) -> JobListing:
         job.distribution,
         job.version,
         job.schedule,
-        None,
+        next_fire_time,
         facts.last_runs.get(job.key),
-        is_orphaned=True,
-        problem=absence.reason if absence is not None else problem,
-        state=JobState.ORPHANED,
-        pause=facts.open_window(job.key, {WindowKind.PAUSED}),
+        **more,
     )
